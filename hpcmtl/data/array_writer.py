@@ -14,7 +14,7 @@ from hpcmtl.data.missing import declared
 from hpcmtl.data.open_file import FORMAT
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from numpy.typing import NDArray
 
@@ -24,6 +24,15 @@ _NOTHING: Mapping[str, Any] = MappingProxyType({})
 def checksum_of(block: NDArray[Any], checksum: int = 0) -> int:
     """Returns the CRC-32 of contiguous values, continued from that of the values before them."""
     return zlib.crc32(block.reshape(-1).view(np.uint8).data, checksum)
+
+
+def write_classes(item: h5py.Dataset | h5py.Group, names: Iterable[Any]) -> int:
+    """Writes the names of classes as an attribute, if there are any; returns their number."""
+    classes = [str(label).encode() for label in names]
+    if classes:  # fixed length: libhdf5 2.0 can loop forever in a damaged heap of variable-length strings
+        longest = max(*map(len, classes), 1)
+        item.attrs["classes"] = np.array(classes, dtype=h5py.string_dtype(length=longest))
+    return len(classes)
 
 
 def seal_file(file: h5py.File, file_attributes: Mapping[str, Any], number: int = FORMAT) -> None:
@@ -59,12 +68,8 @@ class ArrayWriter:
         self._dataset = file.create_dataset(name, shape, dtype, **chunks)
         given = _NOTHING if attributes is None else attributes
         self._dataset.attrs.update({key: value for key, value in given.items() if key != "classes"})
-        classes = [str(label).encode() for label in given.get("classes", ())]
-        if classes:  # fixed length: libhdf5 2.0 can loop forever in a damaged heap of variable-length strings
-            longest = max(*map(len, classes), 1)
-            self._dataset.attrs["classes"] = np.array(classes, dtype=h5py.string_dtype(length=longest))
         self._checked = attributes is not None
-        self._classes, self._chunk, self._dtype = len(classes), rows, dtype
+        self._classes, self._chunk, self._dtype = write_classes(self._dataset, given.get("classes", ())), rows, dtype
         self._missing = declared(given)
         self._waiting: list[NDArray[Any]] = []
         self._count, self._written, self._checksum = 0, 0, 0

@@ -218,12 +218,12 @@ def _batches(request: _ReadRequest, block: int, rows_of: RowsOf) -> Iterator[Bat
         for step, (indices, arrays) in zip(steps, rows, strict=True):
             weights, samples = _weights(step, arrays), len(step.whole)
             for source in request.spec.sources:
-                arrays[source.key] = source.changed(arrays[source.key], indices, epoch)
+                arrays[source.key] = source.changed(arrays[source.key], indices, order[step.whole], epoch)
             labelled = _labelled(request, order, step)
             factors = {}
             for key, labels in request.spec.labels.items():
                 masks = None if labels.mask is None else arrays.pop(labels.mask)
-                arrays[key], known = labels.known(arrays[key], masks)
+                arrays[key], known = labels.known(arrays[key], masks, indices)
                 factors[key] = labels.weights(arrays[key], known, samples, labelled[key])
             batch = Batch(step.cursor, indices, arrays, weights, samples, step.filler, factors, labelled)
             yield batch if step.mixed is None else _mixed_batch(step.mixed, batch)

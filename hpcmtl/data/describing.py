@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,7 @@ from hpcmtl.data.adopted_array import originals_in
 from hpcmtl.data.contract import SPLIT, rows_per_chunk
 from hpcmtl.data.hdf5 import class_names, describe, read_split
 from hpcmtl.data.open_file import naming_damage, open_sealed
+from hpcmtl.data.ragged_dataset import RaggedDataset
 from hpcmtl.data.sealing.told import one_line
 from hpcmtl.data.sealing.vocabulary import PADDING
 from hpcmtl.data.split import SPLIT_CODES
@@ -24,10 +26,10 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Mapping, Sequence
 
-    import h5py
     from numpy.typing import NDArray
 
     from hpcmtl.data.stages import StageReport
+    from hpcmtl.data.stored_array import Found
 
 SAMPLES = 8
 """First samples that are shown."""
@@ -41,6 +43,7 @@ class ArrayReport:
     Attributes:
         name: name in the file.
         shape: shape of one sample.
+        ragged: whether samples differ in length; the first number of `shape` is then that of the longest.
         dtype: type of the stored values.
         delivered: type that networks get.
         chunk: samples in a chunk; None for a dataset without chunks.
@@ -58,6 +61,7 @@ class ArrayReport:
 
     name: str
     shape: tuple[int, ...]
+    ragged: bool
     dtype: str
     delivered: str
     chunk: int | None
@@ -126,18 +130,18 @@ class _Pass:
     counts: NDArray[np.int64]
 
 
-def _passed(dataset: h5py.Dataset, split: NDArray[np.uint8], classes: int) -> _Pass:
+def _passed(dataset: Found, split: NDArray[np.uint8], classes: int) -> _Pass:
     counts = np.zeros((len(SPLIT_CODES), classes), np.int64)
     low, high, not_finite = np.inf, -np.inf, 0
     step = rows_per_chunk(dataset.shape, dataset.dtype)
     for start in range(0, len(dataset) if dataset.size and dataset.dtype.kind in "iuf" else 0, step):
-        block = dataset[start : start + step]
+        block, codes = _block(dataset, split, start, min(start + step, len(dataset)))
         finite = block[np.isfinite(block)]
         not_finite += block.size - finite.size
         if finite.size:
             low, high = min(low, finite.min().item()), max(high, finite.max().item())
         if classes and block.dtype.kind in "iu":
-            codes = np.repeat(split[start : start + step].astype(np.int64), block[0].size)
+            codes = np.repeat(codes, math.prod(block.shape[1:]))
             flat = block.reshape(-1).astype(np.int64)
             known = (flat >= 0) & (flat < classes)
             counts += np.bincount((codes * classes + flat)[known], minlength=counts.size).reshape(counts.shape)
@@ -147,8 +151,16 @@ def _passed(dataset: h5py.Dataset, split: NDArray[np.uint8], classes: int) -> _P
     )
 
 
+def _block(dataset: Found, split: NDArray[np.uint8], start: int, stop: int) -> tuple[NDArray[Any], NDArray[np.int64]]:
+    """Returns values (n, ...) of some samples, without padding, and the split of the sample of each."""
+    codes = split[start:stop].astype(np.int64)
+    if isinstance(dataset, RaggedDataset):
+        return dataset.stored(start, stop), np.repeat(codes, dataset.lengths[start:stop])
+    return dataset[start:stop], codes
+
+
 def _array_report(
-    name: str, dataset: h5py.Dataset, delivered: str, split: NDArray[np.uint8], missing: int | None
+    name: str, dataset: Found, delivered: str, split: NDArray[np.uint8], missing: int | None
 ) -> ArrayReport:
     classes = class_names(dataset) or ()
     found = _passed(dataset, split, len(classes))
@@ -157,6 +169,7 @@ def _array_report(
     return ArrayReport(
         name=name,
         shape=tuple(dataset.shape[1:]),
+        ragged=isinstance(dataset, RaggedDataset),
         dtype=str(own_dtype(dataset.dtype, dataset.attrs)),
         delivered=delivered,
         chunk=None if dataset.chunks is None else int(dataset.chunks[0]),
@@ -181,8 +194,15 @@ def _counts_by_name(counts: NDArray[Any], classes: Sequence[str]) -> dict[str, d
     return {name: {classes[place]: int(counts[code, place]) for place in shown} for name, code in SPLIT_CODES.items()}
 
 
-def _first_samples(rows: NDArray[Any], dataset: h5py.Dataset, classes: Sequence[str]) -> tuple[str, ...]:
+def _first_samples(rows: NDArray[Any], dataset: Found, classes: Sequence[str]) -> tuple[str, ...]:
     """Returns samples in words: tokens as text, labels by their class, short arrays by their values."""
+    if isinstance(dataset, RaggedDataset):
+        each = zip(rows[:, None], dataset.lengths, strict=False)
+        return tuple(text for row, length in each for text in _in_words(row[:, :length], dataset, classes) or ("",))
+    return _in_words(rows, dataset, classes)
+
+
+def _in_words(rows: NDArray[Any], dataset: Found, classes: Sequence[str]) -> tuple[str, ...]:
     if not rows.size:
         return ()
     if dataset.dtype.kind == "S":
@@ -229,7 +249,9 @@ def report_lines(found: FileReport) -> list[str]:
 def _facts(each: ArrayReport) -> str:
     delivered = "" if each.delivered == each.dtype else f" (networks get {each.delivered})"
     chunk = "no chunks" if each.chunk is None else f"{each.chunk} a chunk"
-    facts = [f"{each.dtype}{delivered}", f"shape {each.shape}", chunk, f"{each.bytes / 2**20:.1f} MiB"]
+    of = f" of shape {each.shape[1:]}" if each.shape[1:] else ""
+    shape = f"sequences of up to {each.shape[0]} values{of}" if each.ragged else f"shape {each.shape}"
+    facts = [f"{each.dtype}{delivered}", shape, chunk, f"{each.bytes / 2**20:.1f} MiB"]
     facts += [] if each.low is None else [f"{each.low:.6g} to {each.high:.6g}"]
     facts += [f"{each.class_number} classes"] if each.classes else []
     facts += [] if each.units is None else [each.units]

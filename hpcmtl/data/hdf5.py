@@ -20,6 +20,9 @@ from hpcmtl.data.atomic_file import new_file
 from hpcmtl.data.contract import SPLIT, STORABLE, array_problems, attribute_problems, rows_per_chunk
 from hpcmtl.data.given_arrays import given_array
 from hpcmtl.data.open_file import naming_damage, open_sealed
+from hpcmtl.data.ragged_dataset import RaggedDataset
+from hpcmtl.data.ragged_writer import write_sequences
+from hpcmtl.data.sequences import LENGTH, Sequences
 from hpcmtl.data.split import SPLIT_CODES, split_sizes
 from hpcmtl.data.stored_array import StoredArray, array_names, find_array
 from hpcmtl.data.text import own_dtype, stored_form
@@ -33,6 +36,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from hpcmtl.arrays import Ints
+    from hpcmtl.data.stored_array import Found
 
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 
@@ -47,6 +51,7 @@ class DatasetDescription:
         dtype: dtype that networks get: float32 for float64 and for data stored with a ``scale``, else as stored.
         classes: class names of an integer dataset, if given.
         bytes: stored size of all samples, which is read in one pass.
+        ragged: whether samples have different lengths; the first number of `shape` is that of the longest.
     """
 
     name: str
@@ -54,6 +59,7 @@ class DatasetDescription:
     dtype: np.dtype[Any]
     classes: tuple[str, ...] | None
     bytes: int
+    ragged: bool = False
 
     @property
     def sample_bytes(self) -> int:
@@ -86,7 +92,7 @@ def write_dataset_file(
 
     Args:
         path: file to create.
-        arrays: name -> array (samples, ...) of integers or floats, or a list of them.
+        arrays: name -> array (samples, ...) of integers or floats, a list of them, or `sequences_of` any lengths.
         split: (samples,) 0 train, 1 val, 2 test; see `split_by_hash`.
         attributes: name of an array -> its attributes. hpcmtl interprets ``classes`` (names of classes 0, 1, ...),
             ``scale`` (factor of stored values when read) and ``missing`` (the number, or NaN, that stands for a
@@ -155,6 +161,11 @@ def _given(
             problems.append(Problem(f"{path}: {name}", str(error)))
     if SPLIT in arrays:
         problems.append(Problem(f"{path}: {SPLIT!r}", "cannot name an array; it is the split of the samples"))
+    problems += [
+        Problem(f"{path}: {name}{LENGTH}", f"is the name of the lengths of {name}; rename the array")
+        for name, array in given.items()
+        if isinstance(array, Sequences) and name + LENGTH in given
+    ]
     if problems:
         raise InputError(problems)
     codes = given.pop(SPLIT)
@@ -180,9 +191,12 @@ def _write_file(
 
 
 def _write_array(
-    file: h5py.File, path: Path, name: str, array: NDArray[Any], attributes: Mapping[str, Any] | None
+    file: h5py.File, path: Path, name: str, array: NDArray[Any] | Sequences, attributes: Mapping[str, Any] | None
 ) -> list[Problem]:
     """Writes one dataset and its attributes, and returns the problems of its values."""
+    if isinstance(array, Sequences):
+        problem = write_sequences(file, name, array, attributes)
+        return [Problem(f"{path}: {name}", problem)] if problem else []
     array, dtype, own_attributes = stored_form(array)
     writer = ArrayWriter(file, name, array.shape, dtype, attributes)
     file[name].attrs.update(own_attributes)
@@ -249,10 +263,11 @@ def _describe(path: Path, version: tuple[int, ...]) -> FileDescription:  # noqa:
     return FileDescription(path, len(split), datasets, sizes)
 
 
-def _describe_dataset(name: str, dataset: h5py.Dataset) -> DatasetDescription:
+def _describe_dataset(name: str, dataset: Found) -> DatasetDescription:
     size = dataset.size * dataset.dtype.itemsize
     classes = class_names(dataset)
-    return DatasetDescription(name, tuple(dataset.shape[1:]), delivered_dtype(dataset), classes, size)
+    ragged = isinstance(dataset, RaggedDataset)
+    return DatasetDescription(name, tuple(dataset.shape[1:]), delivered_dtype(dataset), classes, size, ragged)
 
 
 def class_names(dataset: StoredArray) -> tuple[str, ...] | None:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from hpcmtl.arrays import Ints
     from hpcmtl.data.missing import Known
+    from hpcmtl.data.padding import Padding
     from hpcmtl.data.sources import Source
     from hpcmtl.networks.objective import ClassWeights, MeanOver, Missing
 
@@ -43,6 +44,14 @@ def known_labels(values: NDArray[Any], missing: Missing | None, mask: NDArray[An
     return known & present.reshape(*mask.shape, *[1] * (values.ndim - mask.ndim))
 
 
+def real_places(padding: Padding | None, numbers: Ints, shape: tuple[int, ...]) -> Known:
+    """Returns which places of labels (n, width, ...) are no padding, in a shape that is broadcast to theirs."""
+    if padding is None:
+        return np.ones((1,) * len(shape), np.bool_)
+    real = padding.real(numbers, shape[1])
+    return real.reshape(*real.shape, *[1] * (len(shape) - 2))
+
+
 @dataclass(frozen=True, eq=False)
 class Labels:
     """Tells which labels of one target in one split are known.
@@ -55,6 +64,7 @@ class Labels:
         counts: (samples of the split,) float32, the known part of the labels of each sample: 1 for all of them.
         class_weights: (classes,) float32 factors by the class of a label; None for none.
         mean_over: what a mean over a batch is over, see `Objective.mean_over`.
+        padding: padding of labels of different lengths; None for labels of one length.
     """
 
     missing: Missing | None
@@ -63,10 +73,11 @@ class Labels:
     counts: NDArray[np.float32]
     class_weights: NDArray[np.float32] | None = None
     mean_over: MeanOver = "labelled"
+    padding: Padding | None = None
 
-    def known(self, values: NDArray[Any], masks: NDArray[Any] | None) -> tuple[NDArray[Any], Known]:
-        """Returns labels without missing numbers, and which of them are known, both (n, ...)."""
-        known = known_labels(values, self.missing, masks)
+    def known(self, values: NDArray[Any], masks: NDArray[Any] | None, numbers: Ints) -> tuple[NDArray[Any], Known]:
+        """Returns labels without missing numbers, and which of them are known, both (n, ...); padding is not."""
+        known = known_labels(values, self.missing, masks) & real_places(self.padding, numbers, values.shape)
         return values if self.missing is None else np.where(known, values, values.dtype.type(self.placeholder)), known
 
     def labelled(self, places: Ints) -> float:
@@ -89,6 +100,8 @@ class Labels:
             batch has no label.
         """
         factors = known * np.float32(samples / labelled if labelled else 0.0)
+        if self.padding is not None:  # `labelled` counts parts of the longest sample of the file
+            factors *= np.float32(values.shape[1] / self.padding.buckets[-1])
         if self.class_weights is None:
             return factors
         classes = np.where(known, values, 0).astype(np.intp)  # a label under the mask may be no class
@@ -116,12 +129,13 @@ def read_labels(
     """
     sources = [target] if mask is None else [target, mask]
     counts = np.empty(len(numbers), np.float32)
-    placeholder, classes = None, np.zeros(0, np.int64)
+    placeholder, classes, table = None, np.zeros(0, np.int64), None
     with open_sources(sources) as readers:
         for start in range(0, len(numbers), _ROWS):
             wanted = numbers[start : start + _ROWS]
             values, *masks = (readers[each.key].rows(wanted, lambda: None) for each in sources)
-            known = known_labels(values, missing, masks[0] if masks else None)
+            present = real_places(target.padding, wanted, values.shape)
+            known = present & known_labels(values, missing, masks[0] if masks else None)
             counts[start : start + _ROWS] = known.reshape(len(wanted), -1).mean(axis=1)
             if placeholder is None and known.any():
                 placeholder = values[known][0].item()
@@ -131,10 +145,9 @@ def read_labels(
     if placeholder is None:
         text = f"none of the {len(numbers)} labels to train on is known; look at `missing` or `mask` of the task"
         raise InputError([Problem(f"{target.path}: {target.dataset}", text)])
-    table = None
     if class_weights is not None:
         table = balanced(classes) if class_weights == "balanced" else np.array(class_weights, np.float32)
-    return Labels(missing, None if mask is None else mask.key, placeholder, counts, table)
+    return Labels(missing, None if mask is None else mask.key, placeholder, counts, table, padding=target.padding)
 
 
 def _require_classes(target: Source, labels: NDArray[Any], weights: ClassWeights) -> None:

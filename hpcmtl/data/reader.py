@@ -31,7 +31,7 @@ class ArrayReader:
     """Reads rows of an open dataset.
 
     Values are delivered as stored, except float64 as float32, and with an attribute ``scale`` as float32 ``stored *
-    scale``.
+    scale``. Samples of different lengths are padded with 0 to the longest of all.
 
     Attributes:
         samples: length of the first axis.

@@ -57,4 +57,4 @@ def _produce(
         for start in range(0, len(mine), batch_size):
             numbers = mine[start : start + batch_size]
             rows = {key: reader.rows(numbers, check_open) for key, reader in readers.items()}
-            yield numbers, {source.key: source.changed(rows[source.key], numbers) for source in sources}
+            yield numbers, {source.key: source.changed(rows[source.key], numbers, numbers) for source in sources}

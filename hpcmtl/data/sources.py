@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from contextlib import ExitStack, contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from hpcmtl.data.hdf5 import describe, numbers_in, read_split
+from hpcmtl.data.lengths import read_lengths
 from hpcmtl.data.reader import open_array
 from hpcmtl.data.split import SPLIT_CODES
 from hpcmtl.errors import InputError, Problem, nearest
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from hpcmtl.arrays import Ints
     from hpcmtl.data.hdf5 import DatasetDescription, FileDescription
     from hpcmtl.data.in_memory_file import InMemoryFile
+    from hpcmtl.data.padding import Padding
     from hpcmtl.data.reader import ArrayReader
     from hpcmtl.data.staging import NodeCopies
     from hpcmtl.data.transforming.transforms import TransformChain
@@ -57,6 +59,7 @@ class Source:
         in_memory: content of the file, if it is in memory; the file is then not read.
         joined: several data sets that stand for the file, if they do; there is no such file then.
         transform: transforms of the rows that batches hold; None for none.
+        padding: padding of samples of different lengths; None for samples of one length.
         copies: copies of files on this node, which rows are read from where there are any; None for none.
     """
 
@@ -66,6 +69,7 @@ class Source:
     in_memory: InMemoryFile | None = None
     joined: JoinedContent | None = None
     transform: TransformChain | None = None
+    padding: Padding | None = field(default=None, compare=False)
     copies: NodeCopies | None = None
 
     def described(self) -> FileDescription:
@@ -92,9 +96,23 @@ class Source:
         content = self.joined or self.in_memory
         return 0 if content is None else content.bytes
 
-    def changed(self, rows: NDArray[Any], numbers: Ints, epoch: int | None = None) -> NDArray[Any]:
-        """Returns rows after the transforms, see `TransformChain.changed`; the thread that reads them calls it."""
-        return rows if self.transform is None else self.transform.changed(rows, numbers, epoch)
+    def lengths(self) -> Ints | None:
+        """Returns the lengths of all samples, read-only; None if they have one length. Only files have such samples."""
+        return read_lengths(self.path, self.dataset) if self.in_memory is None and self.joined is None else None
+
+    def changed(self, rows: NDArray[Any], numbers: Ints, together: Ints, epoch: int | None = None) -> NDArray[Any]:
+        """Returns rows as a batch has them: after the transforms, and with the length to which the batch is padded.
+
+        The thread that reads the rows calls it.
+
+        Args:
+            rows: rows as they are stored.
+            numbers: their sample numbers.
+            together: sample numbers of the whole batch.
+            epoch: epoch of a training; None for none.
+        """
+        rows = rows if self.transform is None else self.transform.changed(rows, numbers, epoch)
+        return rows if self.padding is None else self.padding.shortened(rows, numbers, together)
 
 
 @contextmanager

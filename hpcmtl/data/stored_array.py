@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import h5py
 
 from hpcmtl.data.adopted_array import AdoptedArray, adopted_array, adopted_names
 from hpcmtl.data.contract import SPLIT
 from hpcmtl.data.open_file import ADOPTED_FORMAT, find_dataset
+from hpcmtl.data.ragged_dataset import LengthsDataset, RaggedDataset, is_ragged, lengths_dataset, ragged_dataset
+from hpcmtl.data.sequences import LENGTH
 from hpcmtl.errors import InputError, Problem
 
 if TYPE_CHECKING:
@@ -44,11 +46,18 @@ def is_adopted(file: h5py.File) -> bool:
 
 
 def array_names(file: h5py.File) -> list[str]:
-    """Returns the names of all arrays in a data file, ``split`` included."""
-    return [*adopted_names(file), SPLIT] if is_adopted(file) else list(file)
+    """Returns the names of all arrays in a data file, ``split`` and the lengths of ragged datasets included."""
+    if is_adopted(file):
+        return [*adopted_names(file), SPLIT]
+    names = list(file)
+    return [*names, *(name + LENGTH for name in names if is_ragged(file.get(name)))]
 
 
-def find_array(file: h5py.File, path: Path, name: str) -> h5py.Dataset | AdoptedArray:
+Found: TypeAlias = h5py.Dataset | AdoptedArray | RaggedDataset | LengthsDataset
+"""What `find_array` returns."""
+
+
+def find_array(file: h5py.File, path: Path, name: str) -> Found:
     """Returns an array of a data file.
 
     Raises:
@@ -56,7 +65,11 @@ def find_array(file: h5py.File, path: Path, name: str) -> h5py.Dataset | Adopted
     """
     if is_adopted(file) and name != SPLIT:
         return adopted_array(file, path, name)
+    if name not in file and is_ragged(file.get(name.removesuffix(LENGTH))):
+        return lengths_dataset(file, path, name)
     found = find_dataset(file, path, name)
+    if is_ragged(found):
+        return ragged_dataset(file, path, name)
     if not isinstance(found, h5py.Dataset):
         raise InputError([Problem(f"{path}: {name}", "is not an array; the format allows nothing else")])
     return found

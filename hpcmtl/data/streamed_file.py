@@ -10,13 +10,17 @@ import numpy as np
 from hpcmtl.data.array_writer import ArrayWriter, seal_file
 from hpcmtl.data.atomic_file import new_file
 from hpcmtl.data.contract import SPLIT, array_problems, attribute_problems
+from hpcmtl.data.ragged_writer import RaggedWriter
 from hpcmtl.errors import InputError, Problem
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Iterable, Mapping
 
+    import h5py
     from numpy.typing import NDArray
+
+    from hpcmtl.data.sequences import SampleRows
 
 
 class PlannedArray(Protocol):
@@ -33,6 +37,26 @@ class PlannedArray(Protocol):
     @property
     def attributes(self) -> Mapping[str, Any]:
         """Attributes of the dataset."""
+
+    @property
+    def ragged(self) -> bool:
+        """Returns whether a sample is a sequence of any length of values of this shape; its rows are `Sequences`."""
+
+
+class _Writer(Protocol):
+    """Writes the rows of one dataset in their order.
+
+    Attributes:
+        problem: the first invalid value in words; None while all are valid.
+    """
+
+    problem: str | None
+
+    def add(self, rows: Any) -> None:
+        """Takes further rows; after a problem they are ignored."""
+
+    def close(self) -> None:
+        """Writes the rows that wait, and the checksum."""
 
 
 class _Shaped:
@@ -51,7 +75,7 @@ def write_blocks(
     path: str | os.PathLike[str],
     planned: Mapping[str, PlannedArray],
     split: NDArray[np.uint8],
-    blocks: Iterable[Mapping[str, NDArray[Any]]],
+    blocks: Iterable[Mapping[str, SampleRows]],
     file_attributes: Mapping[str, Any],
     *,
     overwrite: bool = False,
@@ -80,13 +104,17 @@ def write_blocks(
     if problems:
         raise InputError(problems)
     with new_file(path) as file:
-        writers = {
-            name: ArrayWriter(file, name, shaped[name].shape, each.dtype, each.attributes)
-            for name, each in planned.items()
-        }
+        writers: dict[str, _Writer] = {name: _writer(file, name, len(split), each) for name, each in planned.items()}
         writers[SPLIT] = ArrayWriter(file, SPLIT, split.shape, np.dtype(np.uint8), {})
         _write_rows(path, writers, blocks, split)
         seal_file(file, file_attributes)
+
+
+def _writer(file: h5py.File, name: str, samples: int, planned: PlannedArray) -> _Writer:
+    if planned.ragged:
+        attributes = planned.attributes
+        return RaggedWriter(file, name, samples, shape=planned.shape, dtype=planned.dtype, attributes=attributes)
+    return ArrayWriter(file, name, (samples, *planned.shape), planned.dtype, planned.attributes)
 
 
 def require_free(path: Path, *, overwrite: bool) -> None:
@@ -109,8 +137,8 @@ def already_there(path: Path) -> Problem:
 
 def _write_rows(
     path: Path,
-    writers: Mapping[str, ArrayWriter],
-    blocks: Iterable[Mapping[str, NDArray[Any]]],
+    writers: Mapping[str, _Writer],
+    blocks: Iterable[Mapping[str, SampleRows]],
     split: NDArray[np.uint8],
 ) -> None:
     writers[SPLIT].add(split)
@@ -123,7 +151,7 @@ def _write_rows(
     _refuse(path, writers)
 
 
-def _refuse(path: Path, writers: Mapping[str, ArrayWriter]) -> None:
+def _refuse(path: Path, writers: Mapping[str, _Writer]) -> None:
     problems = [Problem(f"{path}: {name}", writer.problem) for name, writer in writers.items() if writer.problem]
     if problems:
         raise InputError(problems)

@@ -80,23 +80,29 @@ class ValueSummary:
 
     def add(self, block: NDArray[Any], start: int) -> None:
         """Adds a block of values whose first sample has the number `start`."""
+        self.add_of(block, np.arange(start, start + len(block)))
+
+    def add_of(self, block: NDArray[Any], samples: Ints) -> None:
+        """Adds a block of values (n, ...) that belong to samples with some numbers (n,), of which some may be equal."""
+        if not len(block):  # all samples of a ragged block may be empty
+            return
         for missing, summary in self.known.items():
             read = block if self.scale == 1.0 else block * np.float32(self.scale)
-            summary._add_known(block, is_known(read, missing), start)  # noqa: SLF001 - of this class
-        self._add(block, np.arange(start, start + len(block)))
+            summary._add_known(block, is_known(read, missing), samples)  # noqa: SLF001 - of this class
+        self._add(block, samples)
 
-    def _add_known(self, block: NDArray[Any], known: Known, start: int) -> None:
+    def _add_known(self, block: NDArray[Any], known: Known, samples: Ints) -> None:
         """Adds the known values of a block; of all positions as one, where samples have known and missing values."""
         rows = known.reshape(len(block), -1)
         some = rows.any(axis=1)
         whole = rows.all(axis=1)
         partly = some & ~whole
         if self.absent is None and not whole.all():
-            self.absent = start + _first(~whole)
+            self.absent = int(samples[_first(~whole)])
         if self.partly is None and partly.any():
-            self.partly = start + _first(partly)
+            self.partly = int(samples[_first(partly)])
         which = known if partly.any() else some
-        self._add(block[which], start + np.nonzero(which)[0])
+        self._add(block[which], samples[np.nonzero(which)[0]])
 
     def _add(self, block: NDArray[Any], samples: Ints) -> None:
         if not block.size or block.dtype.kind not in "iuf":

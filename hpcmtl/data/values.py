@@ -17,6 +17,8 @@ from hpcmtl.data.contract import SPLIT, rows_per_chunk, value_problem
 from hpcmtl.data.hdf5 import class_names, file_version
 from hpcmtl.data.missing import declared
 from hpcmtl.data.open_file import naming_damage, open_sealed
+from hpcmtl.data.ragged_dataset import RaggedDataset
+from hpcmtl.data.ragged_writer import problem_of_samples
 from hpcmtl.data.stored_array import find_array
 from hpcmtl.data.value_summary import ValueSummary, empty_summary
 from hpcmtl.errors import InputError, Problem
@@ -25,8 +27,7 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Collection, Iterable, Mapping
 
-    import h5py
-
+    from hpcmtl.data.stored_array import Found
     from hpcmtl.networks.objective import Missing
 
 _log = logging.getLogger(__name__)
@@ -119,7 +120,7 @@ def pass_over(
     return summaries, problems
 
 
-def _recorded(dataset: h5py.Dataset | AdoptedArray, missing: Collection[Missing]) -> ValueSummary | None:
+def _recorded(dataset: Found, missing: Collection[Missing]) -> ValueSummary | None:
     """Returns what is known of values that were adopted; None if they must be read."""
     if not isinstance(dataset, AdoptedArray):
         return None
@@ -129,9 +130,10 @@ def _recorded(dataset: h5py.Dataset | AdoptedArray, missing: Collection[Missing]
     return dataset.recorded_summary() if declared(dataset.attrs).issuperset(missing) else None
 
 
-def _empty_summary(dataset: h5py.Dataset | AdoptedArray, missing: Collection[Missing]) -> ValueSummary:
+def _empty_summary(dataset: Found, missing: Collection[Missing]) -> ValueSummary:
     scale, of_file = float(dataset.attrs.get("scale", 1.0)), declared(dataset.attrs)
-    summary = empty_summary(dataset.dtype, dataset.shape[1:], of_file | set(missing), scale)
+    value = dataset.shape[2:] if isinstance(dataset, RaggedDataset) else dataset.shape[1:]
+    summary = empty_summary(dataset.dtype, value, of_file | set(missing), scale)
     summary.declared = of_file
     return summary
 
@@ -139,13 +141,15 @@ def _empty_summary(dataset: h5py.Dataset | AdoptedArray, missing: Collection[Mis
 def _read(
     path: Path,
     name: str,
-    dataset: h5py.Dataset | AdoptedArray,
+    dataset: Found,
     summary: ValueSummary,
     *,
     fit: bool,
     after_block: Callable[[int], None],
 ) -> str | None:
     """Reads a dataset into its summary; returns what is wrong with its values."""
+    if isinstance(dataset, RaggedDataset):
+        return _read_ragged(dataset, summary, fit=fit, after_block=after_block)
     _warn_of_chunks(path, name, dataset)
     missing = set(summary.known)
     rows = rows_per_chunk(dataset.shape, dataset.dtype)
@@ -160,15 +164,37 @@ def _read(
         if name != SPLIT:
             summary.add(block, start)
         after_block(block.nbytes)
-    stored = dataset.attrs.get("checksum")
+    return _checksum_problem(checksum, dataset.attrs.get("checksum"))
+
+
+def _read_ragged(
+    dataset: RaggedDataset, summary: ValueSummary, *, fit: bool, after_block: Callable[[int], None]
+) -> str | None:
+    """Does the same for samples of different lengths; padding is no value."""
+    missing, classes, checksum = set(summary.known), class_names(dataset) or (), 0
+    rows = rows_per_chunk(dataset.shape, dataset.dtype)
+    for start in range(0, len(dataset), rows):
+        lengths = dataset.lengths[start : start + rows]
+        block = np.ascontiguousarray(dataset.stored(start, start + len(lengths)))
+        wrong = problem_of_samples(block, lengths, start, len(classes), missing) if fit else None
+        if wrong:
+            return wrong
+        checksum = checksum_of(block, checksum)
+        summary.add_of(block, np.repeat(np.arange(start, start + len(lengths)), lengths))
+        after_block(block.nbytes)
+    return _checksum_problem(checksum_of(dataset.lengths, checksum), dataset.attrs.get("checksum"))
+
+
+def _checksum_problem(found: int, stored: int | None) -> str | None:
+    """Returns what is wrong with the checksum of all values; None if it is the stored one."""
     if stored is None:
         return "has no checksum, so a change of its values cannot be noticed; write it by write_dataset_file"
-    if checksum != stored:
+    if found != stored:
         return "values do not match their checksum: changed after the file was sealed; make or copy it again"
     return None
 
 
-def _warn_of_chunks(path: Path, name: str, dataset: h5py.Dataset | AdoptedArray) -> None:
+def _warn_of_chunks(path: Path, name: str, dataset: Found) -> None:
     """Warns of chunks that HDF5 reads and unpacks again and again, since they do not fit into its cache."""
     warning = chunk_warning(dataset)
     if warning:

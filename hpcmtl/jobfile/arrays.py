@@ -20,6 +20,7 @@ class ArraySpec:
         classes: number of classes of a label array; None for other arrays.
         itemsize: bytes of one scalar as stored.
         split: numbers of rows in train, val and test; None where only running that task shows them.
+        ragged: whether samples differ in length; the first number of `shape` is then that of the longest.
     """
 
     samples: int | None
@@ -28,6 +29,7 @@ class ArraySpec:
     classes: int | None = None
     itemsize: int = 4
     split: tuple[int, int, int] | None = None
+    ragged: bool = False
 
 
 UNKNOWN = ArraySpec(None, None)

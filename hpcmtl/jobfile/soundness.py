@@ -31,12 +31,13 @@ _OF_OBJECTIVES = frozenset(
         "class_weights",
         "mean_over",
         "label_smoothing",
+        "per_token",
         "loss",
         "sample_weights",
         "sampler",
     }
 )
-_OF_TRAINING = {"mixture", "batch_size", "engine", "compression", "validate_every", "freeze", "transform"}
+_OF_TRAINING = {"mixture", "batch_size", "engine", "compression", "validate_every", "freeze", "transform", "buckets"}
 _BESIDE = frozenset({*_ASIDE, *_OF_TRAINING, *TaskBase.model_fields, "with"} - {"kind", "needs"})
 
 

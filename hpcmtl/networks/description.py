@@ -72,6 +72,28 @@ def values_by_input(network: NetworkDescription, names: Iterable[str]) -> dict[s
     return {name: input_values(network, name) for name in names}
 
 
+def takes_any_length(network: NetworkDescription, name: str = INPUT) -> bool:
+    """Returns whether a network takes samples of other lengths at an input than the longest, for which it is built.
+
+    Networks of the user's are taken for such. A network with heads is one if its heads are, or get no lengths.
+    """
+    if isinstance(network, Leaf):
+        return network.model.takes_any_length(name)
+    if isinstance(network, Part):
+        return takes_any_length(network.whole, name)
+    heads = all(takes_any_length(head) for _, head in network.heads)
+    return takes_any_length(network.trunk, name) and (heads or not keeps_length(network.trunk))
+
+
+def keeps_length(network: NetworkDescription) -> bool:
+    """Returns whether the outputs of a network may be as long as its samples; those of the user's networks may."""
+    try:
+        one, two = (output_shape(network, {INPUT: (length,)}) for length in (1, 2))
+    except ShapeError:
+        return False
+    return one is None or one != two
+
+
 def output_shape(network: NetworkDescription, samples: InputShapes) -> Shape | None:
     """Returns the shape of one sample after the network, or after the trunk alone if the network is shared.
 

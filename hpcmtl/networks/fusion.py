@@ -23,6 +23,9 @@ Encoder = Annotated[
 
 def _sorted(encoders: dict[str, Any]) -> dict[str, Any]:
     """Returns encoders in the order of their names: that of a mapping is lost where it is written with sorted keys."""
+    for name, each in encoders.items():
+        if getattr(each, "per_token", False):
+            raise ValueError(f"the encoder of {name} has an output for each token, but one vector a sample is joined")
     return dict(sorted(encoders.items()))
 
 
@@ -64,6 +67,10 @@ class Fusion(Spec):
     def input_values(self, name: str) -> InputValues:
         """See `NetworkShape`."""
         return self.encoders[name].input_values(INPUT) if name in self.encoders else InputValues()
+
+    def takes_any_length(self, name: str) -> bool:
+        """See `NetworkShape`."""
+        return name in self.encoders and self.encoders[name].takes_any_length(INPUT)
 
     def output_shape(self, samples: InputShapes, part: str | None = None) -> Shape | None:
         """See `NetworkShape`."""

@@ -70,7 +70,11 @@ def _convolutions(sample: tuple[int, int, int], channels: Widths, kernel: int) -
 
 
 class _OneInput(Spec):
-    """Base of the models that take one input, of numbers."""
+    """Base of the models that take one input, of numbers, whose samples have one length."""
+
+    def takes_any_length(self, name: str) -> bool:  # noqa: ARG002 - the seam's form
+        """See `NetworkShape`."""
+        return False
 
     @property
     def input_names(self) -> tuple[str, ...]:
@@ -83,13 +87,21 @@ class _OneInput(Spec):
 
 
 class Mlp(_OneInput):
-    """Dense layers on flattened samples: `widths` hidden layers, then `outputs` values."""
+    """Dense layers on flattened samples: `widths` hidden layers, then `outputs` values.
+
+    With `per_token` they are applied to each token by itself: samples (length, width) have `outputs` values a token.
+    """
 
     name: Literal["mlp"] = "mlp"
     widths: Widths = ()
     outputs: int = Field(gt=0, le=MOST)
     activation: Literal["relu", "tanh", "sigmoid"] = "relu"
     dropout: float = Field(default=0.0, ge=0, lt=1)
+    per_token: bool = False
+
+    def takes_any_length(self, name: str) -> bool:  # noqa: ARG002 - the seam's form
+        """See `NetworkShape`."""
+        return self.per_token
 
     @property
     def parts(self) -> tuple[str, ...]:
@@ -98,15 +110,22 @@ class Mlp(_OneInput):
 
     def output_shape(self, samples: InputShapes, part: str | None = None) -> Shape | None:
         """See `NetworkShape`."""
-        sample = only_input(samples)
-        if part == "body":
-            return (self.widths[-1] if self.widths else math.prod(sample),)
-        return (self.outputs,)
+        tokens, inputs = self._tokens(samples)
+        return *tokens, self.outputs if part != "body" else self.widths[-1] if self.widths else inputs
 
     def size(self, samples: InputShapes, part: str | None = None) -> NetworkSize:
         """See `NetworkShape`."""
+        tokens, inputs = self._tokens(samples)
+        size = dense_size(inputs, self.widths if part == "body" else (*self.widths, self.outputs))
+        return NetworkSize(size.parameters, math.prod(tokens) * size.multiplications)
+
+    def _tokens(self, samples: InputShapes) -> tuple[Shape, int]:
+        """Returns the axes of tokens, of which there is one or none, and the numbers of each."""
         sample = only_input(samples)
-        return dense_size(math.prod(sample), self.widths if part == "body" else (*self.widths, self.outputs))
+        if self.per_token and len(sample) != 2:
+            text = f"{self.name} with `per_token` takes samples of shape (length, width), not of shape {sample}"
+            raise ShapeError(text)
+        return (sample[:1], sample[1]) if self.per_token else ((), math.prod(sample))
 
 
 class ConvNet(_OneInput):
@@ -173,6 +192,7 @@ class EmbeddingRnn(_OneInput):
     """Vectors for tokens, a recurrent layer of `hidden` units, its mean or last state, then `outputs` values.
 
     A sample is a row of tokens from 0 to below `vocabulary`. Those with the number 0 are padding, and do not count.
+    With `per_token` there are `outputs` values for the state at each token, and no pooling.
     """
 
     name: Literal["embedding_rnn"] = "embedding_rnn"
@@ -181,7 +201,12 @@ class EmbeddingRnn(_OneInput):
     hidden: int = Field(gt=0, le=MOST)
     cell: Literal["gru", "lstm"] = "gru"
     pooling: Literal["mean", "last"] = "mean"
+    per_token: bool = False
     outputs: int = Field(gt=0, le=MOST)
+
+    def takes_any_length(self, name: str) -> bool:  # noqa: ARG002 - the seam's form
+        """See `NetworkShape`."""
+        return True
 
     def input_values(self, name: str) -> InputValues:  # noqa: ARG002 - the seam's form
         """Returns the tokens that the network takes."""
@@ -197,15 +222,19 @@ class EmbeddingRnn(_OneInput):
         sample = only_input(samples)
         if len(sample) != 1 or sample[0] < 1:
             raise ShapeError(f"{self.name} takes rows of tokens of shape (length,), not samples of shape {sample}")
-        return (self.hidden,) if part == "body" else (self.outputs,)
+        made = self.hidden if part == "body" else self.outputs
+        return (sample[0], made) if self.per_token else (made,)
 
     def size(self, samples: InputShapes, part: str | None = None) -> NetworkSize:
         """See `NetworkShape`."""
         self.output_shape(samples)
         weights = GATES[self.cell] * self.hidden * (self.embedding + self.hidden)
         biases = GATES[self.cell] * self.hidden * 2
-        size = NetworkSize(self.vocabulary * self.embedding + weights + biases, only_input(samples)[0] * weights)
-        return size if part == "body" else size.plus(dense_size(self.hidden, (self.outputs,)))
+        length = only_input(samples)[0]
+        size = NetworkSize(self.vocabulary * self.embedding + weights + biases, length * weights)
+        output = dense_size(self.hidden, (self.outputs,))
+        times = length if self.per_token else 1
+        return size if part == "body" else size.plus(NetworkSize(output.parameters, times * output.multiplications))
 
 
 class UserModel(BaseModel):
@@ -219,6 +248,10 @@ class UserModel(BaseModel):
 
     name: str = Field(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")
     input_type: InputType | dict[InputName, InputType] = "float"
+
+    def takes_any_length(self, name: str) -> bool:  # noqa: ARG002 - the seam's form
+        """See `NetworkShape`."""
+        return True
 
     def input_values(self, name: str) -> InputValues:
         """See `NetworkShape`."""

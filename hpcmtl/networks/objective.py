@@ -33,6 +33,7 @@ class Objective:
         class_weights: factors of the losses by the class of the label; None for none.
         label_smoothing: share of the target of a training loss that all classes have alike, from 0 to below 1.
         mean_over: what the loss of a step is the mean over: the labelled samples of the group's batch, or all of them.
+        per_token: whether output and target have one value for each token of a sample, each of which counts alike.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Objective:
     class_weights: ClassWeights | None = None
     label_smoothing: float = 0.0
     mean_over: MeanOver = "labelled"
+    per_token: bool = False
 
     @property
     def is_partly_labelled(self) -> bool:
@@ -54,4 +56,4 @@ class Objective:
     @property
     def has_label_losses(self) -> bool:
         """Returns whether a learner keeps the losses of single labels, (n, labels), since some may be missing."""
-        return self.is_partly_labelled and self.loss in LABEL_LOSSES
+        return self.per_token or (self.is_partly_labelled and self.loss in LABEL_LOSSES)

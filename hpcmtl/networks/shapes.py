@@ -44,6 +44,10 @@ class NetworkShape(Protocol):
         """Returns the values of the samples that the network takes at one of its inputs."""
         ...
 
+    def takes_any_length(self, name: str) -> bool:
+        """Returns whether samples of an input may differ in length from those for which the network is built."""
+        ...
+
     def output_shape(self, samples: InputShapes, part: str | None = None) -> Shape | None:
         """Returns the shape of one sample after the network or one part; None where only running it shows it."""
         ...

@@ -249,7 +249,8 @@ def _describe(files: Mapping[str, Path]) -> tuple[dict[str, ArraySpec], list[Fin
                 shape=dataset.shape,
                 kind=dataset.dtype.kind,
                 classes=len(dataset.classes) if dataset.classes else None,
-                itemsize=dataset.bytes // scalars,
+                itemsize=-(-dataset.bytes // scalars),  # of a ragged dataset on average, padding included
                 split=split,
+                ragged=dataset.ragged,
             )
     return arrays, found

@@ -120,8 +120,7 @@ class _Agreement:
 
     def __init__(self, step_range: StepRange, group: Communicator, hooks: Hooks) -> None:
         self.step_range = step_range
-        self.group = group
-        self.hooks = hooks
+        self.group, self.hooks = group, hooks
         self.schedule, self._rate = step_range.schedule, step_range.rate
         self._last = self._known = step_range.start
         self.losses = np.zeros((0, len(step_range.objectives)))  # of the group, by known step of the newest epoch

@@ -8,7 +8,7 @@ SOURCES = sorted((ROOT / "hpcmtl").rglob("*.py"))
 
 # "file: class" of each dataclass that changes -> the state that it holds.
 STATEFUL = {
-    "hpcmtl/data/batches.py: SplitCache": "rows, once read",
+    "hpcmtl/data/split_cache.py: SplitCache": "rows, once read",
     "hpcmtl/data/value_summary.py: ValueSummary": "extremes, block after block",
     "hpcmtl/dispatch/coordinator/running.py: Running": "reports of a layer that runs",
     "hpcmtl/dispatch/coordinator/state.py: TaskState": "place of a task in the run",

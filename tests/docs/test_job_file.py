@@ -37,7 +37,7 @@ def test_the_reference_mentions_every_key() -> None:
     assert missing == []
 
 
-@pytest.mark.parametrize("name", ["coupled", "digits", "multimodal", "several_sources", "small"])
+@pytest.mark.parametrize("name", ["coupled", "digits", "multimodal", "several_sources", "small", "words"])
 def test_the_examples_are_sound(name: str) -> None:
     """The example job files pass every check that needs no data."""
     raw = yaml.safe_load((ROOT / f"examples/{name}.yaml").read_text(encoding="utf-8"))

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from hpcmtl.data.sequences import Sequences
+
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
     from pathlib import Path
@@ -26,11 +28,13 @@ class Cells:
         values: (rows, ...) numbers, truth values or dates; for text the position of each row's text in `words`.
         missing: (rows,) true where a cell is empty.
         words: the different texts of a column of text; None for other columns.
+        sequences: the cells of a column of sequences, whose `values` are their lengths; None for other columns.
     """
 
     values: NDArray[Any]
     missing: Bools
     words: NDArray[Any] | None = None
+    sequences: Sequences | None = None
 
     def rows(self, chosen: Any) -> Cells:
         """Returns the cells of some rows, chosen by a mask, numbers or a slice."""
@@ -79,6 +83,8 @@ def cells_of(values: Any, missing: Any = None) -> Cells:
     Raises:
         ValueError: the values are of several types; the message is the rest of a sentence.
     """
+    if isinstance(values, Sequences):
+        return Cells(values=values.lengths, missing=np.zeros(len(values), np.bool_), sequences=values)
     array = values if isinstance(values, np.ndarray) else as_array(values)
     if array.ndim == 0:
         raise ValueError("is one value; the first axis counts rows, so give it as [value]")

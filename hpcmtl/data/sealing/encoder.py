@@ -15,9 +15,10 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from hpcmtl.arrays import Arrays, Bools
+    from hpcmtl.arrays import Bools
     from hpcmtl.data.sealing.cells import Cells
     from hpcmtl.data.sealing.rules import ColumnRule
+    from hpcmtl.data.sequences import SampleRows
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,11 +29,13 @@ class OutputArray:
         shape: shape of one sample.
         dtype: type of the values.
         attributes: attributes of the dataset.
+        ragged: whether a sample is a sequence of any length of values of this shape.
     """
 
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
     attributes: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+    ragged: bool = False
 
 
 class ColumnEncoder(Protocol):
@@ -59,7 +62,7 @@ class ColumnEncoder(Protocol):
     def outputs(self) -> dict[str, OutputArray]:
         """Returns the datasets of the column, the main one first."""
 
-    def encode(self, cells: Cells, start: int) -> Arrays:
+    def encode(self, cells: Cells, start: int) -> Mapping[str, SampleRows]:
         """Returns the rows of each dataset."""
 
     def summary(self) -> str:

@@ -56,10 +56,22 @@ def complete_rules(
     if isinstance(source, TextLines):
         own = {name: ColumnRule(kind="tokens", by="words", guessed="lines of text") for name in known}
         return {name: recipe.columns.get(name, own[name]) for name in known}
+    _require_sequences(source.where, known, recipe)
     return {
         name: recipe.columns.get(name) or _guess(name, cells, recipe, are_arrays=are_arrays)
         for name, cells in known.items()
     }
+
+
+def _require_sequences(where: str, known: Mapping[str, Cells], recipe: Recipe) -> None:
+    """Refuses rules of other kinds for columns of sequences."""
+    problems = [
+        Problem(f"{where}: column {name!r}", f"holds sequences, and no {rule.kind}; write `kind: sequence`")
+        for name, rule in recipe.columns.items()
+        if known[name].sequences is not None and rule.kind not in {"sequence", "skip"}
+    ]
+    if problems:
+        raise InputError(problems)
 
 
 def _guess(name: str, cells: Cells, recipe: Recipe, *, are_arrays: bool) -> ColumnRule:
@@ -67,6 +79,8 @@ def _guess(name: str, cells: Cells, recipe: Recipe, *, are_arrays: bool) -> Colu
         return ColumnRule(kind="skip", guessed="used for the split")
     if name == SPLIT:
         return ColumnRule(kind="skip", guessed="the name of the split; `by: column` uses it")
+    if cells.sequences is not None:
+        return ColumnRule(kind="sequence", guessed="sequences")
     if name in recipe.targets:
         return _guess_target(cells)
     if cells.values.ndim > 1 or (are_arrays and cells.words is None and cells.values.dtype.kind in "iufb"):

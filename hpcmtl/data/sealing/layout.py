@@ -11,7 +11,9 @@ from hpcmtl.data.sealing.category_encoder import CategoryEncoder
 from hpcmtl.data.sealing.encoder import OutputArray
 from hpcmtl.data.sealing.image_encoder import ImageEncoder
 from hpcmtl.data.sealing.number_encoder import NumberEncoder
+from hpcmtl.data.sealing.sequence_encoder import SequenceEncoder
 from hpcmtl.data.sealing.token_encoder import TokenEncoder
+from hpcmtl.data.sequences import LENGTH
 from hpcmtl.errors import InputError, Problem
 
 if TYPE_CHECKING:
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from hpcmtl.data.sealing.cells import TableBlock
     from hpcmtl.data.sealing.encoder import ColumnEncoder
     from hpcmtl.data.sealing.rules import ColumnRule
+    from hpcmtl.data.sequences import SampleRows
 
 
 def make_encoders(where: str, folder: Path, rules: Mapping[str, ColumnRule]) -> list[ColumnEncoder]:
@@ -38,6 +41,8 @@ def make_encoders(where: str, folder: Path, rules: Mapping[str, ColumnRule]) -> 
             made.append(ImageEncoder(where, name, rule, folder))
         elif rule.kind == "array":
             made.append(ArrayEncoder(where, name, rule))
+        elif rule.kind == "sequence":
+            made.append(SequenceEncoder(where, name, rule))
     return made
 
 
@@ -63,6 +68,11 @@ def planned_outputs(where: str, encoders: Sequence[ColumnEncoder]) -> dict[str, 
                     Problem(f"{where}: column {encoder.name!r}", "cannot name a dataset; rename the column")
                 )
             outputs[name] = output
+    problems += [
+        Problem(f"{where}: column {name!r}", f"makes a ragged dataset, whose lengths are {name}{LENGTH}; rename one")
+        for name, output in outputs.items()
+        if output.ragged and name + LENGTH in outputs
+    ]
     if problems:
         raise InputError(problems)
     return outputs
@@ -96,20 +106,23 @@ def _grouped(members: Sequence[ColumnEncoder]) -> OutputArray:
     return OutputArray(shape=(len(names),), dtype=np.dtype(np.float32), attributes=attributes)
 
 
-def encode_block(block: TableBlock, encoders: Sequence[ColumnEncoder], outputs: Mapping[str, OutputArray]) -> Arrays:
+def encode_block(
+    block: TableBlock, encoders: Sequence[ColumnEncoder], outputs: Mapping[str, OutputArray]
+) -> dict[str, SampleRows]:
     """Returns the rows of all datasets for a block of the table."""
-    arrays: Arrays = {}
+    grouped: Arrays = {}
+    arrays: dict[str, SampleRows] = {}
     place: dict[str, int] = {}
     for encoder in encoders:
-        made = encoder.encode(block.columns[encoder.name], block.start)
+        made = dict(encoder.encode(block.columns[encoder.name], block.start))
         group = encoder.rule.dataset
         if group is not None:
-            values = made.pop(encoder.name)
-            if group not in arrays:
-                arrays[group] = np.empty((block.rows, *outputs[group].shape), np.float32)
+            values = np.asarray(made.pop(encoder.name))
+            if group not in grouped:
+                arrays[group] = grouped[group] = np.empty((block.rows, *outputs[group].shape), np.float32)
             start = place.get(group, 0)
             stop = start + (values.shape[1] if values.ndim > 1 else 1)
-            arrays[group][:, start:stop] = values.reshape(block.rows, -1)
+            grouped[group][:, start:stop] = values.reshape(block.rows, -1)
             place[group] = stop
         arrays.update(made)
     return arrays

@@ -6,7 +6,7 @@ import math
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
-from hpcmtl.data.sealing.rules import GROUPABLE, INPUTS, ColumnRule, Recipe, SplitRule
+from hpcmtl.data.sealing.rules import GROUPABLE, INPUTS, LONGEST, VARIABLE, ColumnRule, Recipe, SplitRule
 from hpcmtl.errors import InputError, Problem, nearest
 from hpcmtl.jobfile.read import read_yaml
 
@@ -23,6 +23,7 @@ KEYS = {
     "tokens": _SHARED | {"by", "length", "longer", "vocabulary", "lower"},
     "image": {"size", "mode", "missing"},
     "array": _SHARED | {"scale", "classes"},
+    "sequence": {"scale", "classes", "units"},
     "skip": frozenset(),
 }
 """Kind of a column -> the keys that its rule may have."""
@@ -74,7 +75,10 @@ _CHECKS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "unit": _one_of("days", "seconds"),
     "format": _TEXT,
     "by": _one_of("words", "characters"),
-    "length": ((lambda value: _is_whole(value, 1, 100_000)), "write a whole number from 1"),
+    "length": (
+        (lambda value: value == VARIABLE or _is_whole(value, 1, LONGEST)),
+        f"write a whole number from 1 to {LONGEST}, or {VARIABLE}",
+    ),
     "longer": _one_of("refuse", "cut"),
     "vocabulary": ((lambda value: _is_whole(value, 1, 3998)), "write a whole number from 1 to 3998"),
     "lower": _FLAG,

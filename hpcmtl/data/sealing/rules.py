@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 INPUTS = "inputs"
 """Dataset into which columns go that have no dataset of their own."""
+VARIABLE: Final = "variable"
+"""Length of texts that are stored with as many tokens as they have."""
+LONGEST = 100_000
+"""Most tokens of a text that are stored."""
 GROUPABLE = frozenset({"numeric", "date", "one_hot"})
 """Kinds of columns that can stand side by side in one dataset."""
 
@@ -20,7 +24,7 @@ class ColumnRule:
     """Tells how one column is stored.
 
     Attributes:
-        kind: numeric, categorical, one_hot, date, tokens, image, array or skip.
+        kind: numeric, categorical, one_hot, date, tokens, image, array, sequence or skip.
         dataset: dataset in which the column stands beside others; None for one with the name of the column.
         standardise: true to subtract the mean of the train rows and to divide by their deviation.
         missing: refuse, mean, value (then `value` is stored) or mask (a second dataset tells which cells are known).
@@ -30,7 +34,8 @@ class ColumnRule:
         unit: days or seconds, for a date.
         format: format of dates that are text, as for `datetime.strptime`; None for ISO 8601.
         by: words or characters, for tokens.
-        length: number of tokens that are stored; None for that of the longest text.
+        length: number of tokens that are stored of each text; `VARIABLE` for as many as it has; None for the number of
+            the longest text.
         longer: refuse or cut, for texts with more tokens.
         vocabulary: most tokens with codes of their own.
         lower: true to make text lower case before it is cut into tokens.
@@ -51,7 +56,7 @@ class ColumnRule:
     unit: str = "days"
     format: str | None = None
     by: str = "words"
-    length: int | None = None
+    length: int | Literal["variable"] | None = None
     longer: str = "refuse"
     vocabulary: int = 3998
     lower: bool = False

@@ -27,10 +27,10 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from hpcmtl.arrays import Arrays
     from hpcmtl.data.sealing.cells import TableBlock, TableSource
     from hpcmtl.data.sealing.encoder import ColumnEncoder, OutputArray
     from hpcmtl.data.sealing.rules import ColumnRule
+    from hpcmtl.data.sequences import SampleRows
     from hpcmtl.data.stages import StageReport
 
 
@@ -186,7 +186,7 @@ def _write(path: Path, plan: SealPlan, *, overwrite: bool, report: StageReport) 
     write_blocks(path, plan.outputs, plan.split, _encoded(plan, report), attributes, overwrite=overwrite)
 
 
-def _encoded(plan: SealPlan, report: StageReport) -> Iterator[Arrays]:
+def _encoded(plan: SealPlan, report: StageReport) -> Iterator[Mapping[str, SampleRows]]:
     """Yields the rows of all datasets, block by block.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Encoder of texts: codes of their tokens, with padding to one length, and the number of tokens."""
+"""Encoder of texts: codes of their tokens, as sequences, or with padding to one length beside their number."""
 
 from __future__ import annotations
 
@@ -9,18 +9,21 @@ import numpy as np
 
 from hpcmtl.data.sealing.cells import words_of
 from hpcmtl.data.sealing.encoder import EncoderBase, OutputArray
+from hpcmtl.data.sealing.rules import LONGEST, VARIABLE
 from hpcmtl.data.sealing.vocabulary import token_vocabulary, tokens_of
+from hpcmtl.data.sequences import sequences_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
-    from hpcmtl.arrays import Arrays, Bools
+    from hpcmtl.arrays import Bools
     from hpcmtl.data.sealing.cells import Cells
     from hpcmtl.data.sealing.rules import ColumnRule
+    from hpcmtl.data.sequences import SampleRows
 
-LONGEST = 4096
+MOST_PADDED = 4096
 """Most tokens of a text if the rule gives no length: one long text would pad all others."""
 _PADDING, _UNKNOWN = 0, 1
 
@@ -53,10 +56,11 @@ class TokenEncoder(EncoderBase):
                 for token in tokens:
                     self._counts[token] += int(counts[place])
         self._longest = max(self._longest, int(lengths.max()))
-        most = self.rule.length or LONGEST
+        most = LONGEST if self.rule.length == VARIABLE else self.rule.length or MOST_PADDED
         too_long = (lengths[places] > most) & present
         if too_long.any() and self.rule.longer == "refuse":
-            remedy = f"the length is {most}: write a larger `length`, or `longer: cut`"
+            larger = "" if most == LONGEST else "write a larger `length`, `length: variable`, or "
+            remedy = f"the length is {most}: {larger}`longer: cut`"
             self.findings.note(remedy, too_long, start, f"has {int(lengths[places][too_long][0])} tokens")
 
     def fix(self) -> None:
@@ -66,26 +70,34 @@ class TokenEncoder(EncoderBase):
 
     @property
     def length(self) -> int:
-        """Number of tokens that are stored for each text."""
-        return self.rule.length or max(min(self._longest, LONGEST), 1)
+        """Number of tokens that are stored for each text, or the largest such number."""
+        if self.rule.length == VARIABLE:
+            return max(min(self._longest, LONGEST), 1)
+        return self.rule.length or max(min(self._longest, MOST_PADDED), 1)
 
     def outputs(self) -> dict[str, OutputArray]:
         """See `ColumnEncoder`."""
         attributes = {"classes": self._vocabulary, "tokens": self.rule.by}
+        if self.rule.length == VARIABLE:
+            main = OutputArray(shape=(), dtype=np.dtype(np.int32), attributes=attributes, ragged=True)
+            return self.with_mask_output({self.name: main})
         main = OutputArray(shape=(self.length,), dtype=np.dtype(np.int32), attributes=attributes)
         lengths = OutputArray(shape=(), dtype=np.dtype(np.int32), attributes={"units": "tokens"})
         return self.with_mask_output({self.name: main, f"{self.name}_length": lengths})
 
-    def encode(self, cells: Cells, start: int) -> Arrays:
+    def encode(self, cells: Cells, start: int) -> Mapping[str, SampleRows]:
         """See `ColumnEncoder`."""
         places, words = words_of(cells)
         texts = [*words, str(self.rule.value) if self.rule.missing == "value" else ""]
+        places = np.where(cells.missing, len(words), places)
+        if self.rule.length == VARIABLE:
+            codes_of = [self._codes(tokens_of(text, self.rule)[: self.length]) for text in texts]
+            return {self.name: sequences_of([codes_of[place] for place in places]), **self.with_mask({}, cells.missing)}
         table = np.full((len(texts), self.length), _PADDING, np.int32)
         lengths = np.zeros(len(texts), np.int32)
         for row, text in enumerate(texts):
             codes = self._codes(tokens_of(text, self.rule)[: self.length])
             table[row, : len(codes)], lengths[row] = codes, len(codes)
-        places = np.where(cells.missing, len(words), places)
         return self.with_mask({self.name: table[places], f"{self.name}_length": lengths[places]}, cells.missing)
 
     def _codes(self, tokens: Sequence[str]) -> NDArray[Any]:
@@ -93,5 +105,5 @@ class TokenEncoder(EncoderBase):
 
     def summary(self) -> str:
         """See `ColumnEncoder`."""
-        known = len(self._code)
-        return f"{known} of {len(self._counts)} {self.rule.by} of the train rows, {self.length} a text"
+        known, most = len(self._code), "at most " if self.rule.length == VARIABLE else ""
+        return f"{known} of {len(self._counts)} {self.rule.by} of the train rows, {most}{self.length} a text"

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from hpcmtl.data.sealing.rules import VARIABLE
 from hpcmtl.logs import harmless
 
 if TYPE_CHECKING:
+    from hpcmtl.data.sealing.encoder import OutputArray
     from hpcmtl.data.sealing.seal import SealPlan
 
 
@@ -27,7 +29,7 @@ def plan_values(plan: SealPlan) -> dict[str, Any]:
                 "guessed": rule.guessed,
             }
         )
-    datasets = {name: {"shape": [rows, *each.shape], "dtype": str(each.dtype)} for name, each in plan.outputs.items()}
+    datasets = {name: _shape(rows, each) for name, each in plan.outputs.items()}
     split = {"by": plan.recipe.split.by, "column": plan.recipe.split.column, **plan.split_sizes}
     return {
         "source": plan.source.where,
@@ -37,6 +39,11 @@ def plan_values(plan: SealPlan) -> dict[str, Any]:
         "split": split,
         "problems": [str(each) for each in plan.problems],
     }
+
+
+def _shape(rows: int, output: OutputArray) -> dict[str, Any]:
+    """Returns shape and type of a dataset; an axis of samples of different lengths is a word."""
+    return {"shape": [rows, *([VARIABLE] if output.ragged else []), *output.shape], "dtype": str(output.dtype)}
 
 
 def plan_lines(plan: SealPlan) -> list[str]:

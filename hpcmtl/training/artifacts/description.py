@@ -39,6 +39,7 @@ class InputFormat:
         scale: factor by which stored values were multiplied; None for none.
         transforms: transforms that all samples get after that, with their numbers, as in a job file.
         transform_seed: seed of the random numbers of these.
+        ragged: whether samples differ in length; the first number of `shape` is then that of the longest.
     """
 
     reference: str
@@ -48,6 +49,7 @@ class InputFormat:
     scale: float | None = None
     transforms: tuple[Mapping[str, Any], ...] = ()
     transform_seed: int = 0
+    ragged: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -83,7 +83,7 @@ def _require_fit(context: SessionContext, sources: Mapping[str, Source], outputs
 def _spec(source: Source) -> ArraySpec:
     known = source.described().datasets[source.dataset]
     classes = len(known.classes) if known.classes else None
-    return ArraySpec(None, known.shape, kind=known.dtype.kind, classes=classes)
+    return ArraySpec(None, known.shape, kind=known.dtype.kind, classes=classes, ragged=known.ragged)
 
 
 def require_rows_fit(context: SessionContext, references: Mapping[str, Source], spans: Sequence[slice]) -> None:

@@ -110,8 +110,13 @@ class LoadedNetwork:
 
     def _of_input(self, name: str, array: NDArray[Any]) -> NDArray[Any]:
         known, values = self.samples[name], self.values[name]
-        if array.shape[1:] != known.shape or not len(array):
-            text = f"found an array of shape {array.shape}; the network takes (n, {', '.join(map(str, known.shape))})"
+        if known.ragged and array.ndim > 1 and array.shape[1]:  # any length
+            found, wanted = array.shape[2:], known.shape[1:]
+        else:
+            found, wanted = array.shape[1:], known.shape
+        if found != wanted or not len(array):
+            shape = ("length", *known.shape[1:]) if known.ragged else known.shape
+            text = f"found an array of shape {array.shape}; the network takes (n, {', '.join(map(str, shape))})"
             raise InputError([Problem("outputs", f"{text} with n of at least 1, as {known.reference} has")])
         dtype = np.dtype(known.dtype)
         stored = np.dtype(known.stored_dtype)

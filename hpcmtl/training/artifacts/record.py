@@ -13,7 +13,7 @@ from hpcmtl.jobfile.kinds import kind_of
 from hpcmtl.jobfile.references import references_of
 from hpcmtl.jobfile.transforms import to_json
 from hpcmtl.launch.run_facts import installed_version
-from hpcmtl.networks.description import objective_shapes
+from hpcmtl.networks.description import objective_shapes, takes_any_length
 from hpcmtl.training.artifacts.description import (
     FACT,
     ArtifactDescription,
@@ -25,7 +25,7 @@ from hpcmtl.training.artifacts.description import (
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from hpcmtl.arrays import Arrays
+    from hpcmtl.data.sequences import SampleRows
     from hpcmtl.data.sources import Source
     from hpcmtl.training.session import SessionContext
 
@@ -50,7 +50,7 @@ def parameter_facts(
 
 def describe_data(
     context: SessionContext,
-    arrays: Arrays,
+    arrays: Mapping[str, SampleRows],
     metrics: Mapping[str, float],
     inputs: Mapping[str, Source] | None = None,
     part: str | None = None,
@@ -105,11 +105,11 @@ def _described(
 
 def _input_formats(context: SessionContext, inputs: Mapping[str, Source]) -> dict[str, InputFormat]:
     references = kind_of(context.job, context.task).network_inputs(context.job, context.task) if inputs else {}
-    return {name: _input_format(context, inputs[name], reference) for name, reference in references.items()}
+    return {name: _input_format(context, inputs[name], name, reference) for name, reference in references.items()}
 
 
-def _input_format(context: SessionContext, source: Source, reference: str) -> InputFormat:
-    known = source.described().datasets[source.dataset]
+def _input_format(context: SessionContext, source: Source, name: str, reference: str) -> InputFormat:
+    known, network = source.described().datasets[source.dataset], kind_of(context.job, context.task).network
     stored, scale = known.dtype, None
     if reference.partition("/")[0] in context.files:  # tasks publish what they made, without a scale
         with open_sealed(source.path) as file:
@@ -123,6 +123,7 @@ def _input_format(context: SessionContext, source: Source, reference: str) -> In
         scale=None if scale is None else float(scale),
         transforms=() if source.transform is None else tuple(to_json(source.transform.everywhere)),
         transform_seed=0 if source.transform is None else source.transform.seed,
+        ragged=known.ragged and takes_any_length(network(context.job, context.task), name),
     )
 
 

@@ -5,19 +5,18 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from hpcmtl.data.labels import known_labels
 from hpcmtl.training.evaluation.metrics import compute, over_known_labels
+from hpcmtl.training.evaluation.tokens import MASK, TOKENS
 from hpcmtl.training.loop import TARGET
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    import numpy as np
-
     from hpcmtl.networks.objective import Objective
 
-MASK = "mask/"
-"""Prefix of the keys of the rows of masks."""
 WEIGHTS = "sample/weights"
 """Key of the sample weights among the rows."""
 
@@ -34,12 +33,15 @@ def objective_metric(name: str, objective: Objective, rows: Mapping[str, np.ndar
         name: name of the metric.
         objective: the objective.
         rows: outputs under the name of the objective, labels under `TARGET` and this name, those of its mask under
-            `MASK` and this name, and weights of the samples, if there are any, under `WEIGHTS`; each (n, ...).
+            `MASK` and this name, and weights of the samples, if there are any, under `WEIGHTS`; each (n, ...). Those of
+            an objective with a label for each token are rows of tokens, see `token_rows`.
 
     Returns:
         The metric; nan if it has no value, as where no label is known.
     """
     outputs, targets, weights = rows[objective.name], rows[TARGET + objective.name], rows.get(WEIGHTS)
+    if objective.per_token and weights is not None:
+        weights = np.repeat(weights, rows[TOKENS + objective.name])
     if not objective.is_partly_labelled:
         return compute(name, outputs, targets, weights=weights)
     known = known_labels(targets, objective.missing, rows.get(MASK + objective.name))

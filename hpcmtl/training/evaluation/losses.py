@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hpcmtl.data.labels import known_labels
-from hpcmtl.training.evaluation.labelled import MASK
+from hpcmtl.training.evaluation.tokens import MASK
 from hpcmtl.training.loop import TARGET
 
 if TYPE_CHECKING:

@@ -13,8 +13,9 @@ from hpcmtl.exchange.transfer import gather_rows
 from hpcmtl.jobfile.tasks import WEIGHTED
 from hpcmtl.networks.objective import MAIN
 from hpcmtl.training.divergence import check_replicas
-from hpcmtl.training.evaluation.labelled import MASK, WEIGHTS, objective_metric
+from hpcmtl.training.evaluation.labelled import WEIGHTS, objective_metric
 from hpcmtl.training.evaluation.losses import objective_loss
+from hpcmtl.training.evaluation.tokens import MASK, TOKENS, token_rows
 from hpcmtl.training.loop import TARGET
 from hpcmtl.training.step_input import INPUT_ROWS, inputs_in
 
@@ -112,21 +113,21 @@ def _gathered(held_out: HeldOut, learner: Learner, group: Communicator) -> Array
     """Returns outputs and targets of the samples, of all ranks on the first one; empty elsewhere."""
     outputs: dict[str, list[NDArray[Any]]] = {}
     weights = () if held_out.sample_weights is None else (replace(held_out.sample_weights, key=WEIGHTS),)
-    sources = (*held_out.arrays, *weights)
+    sources, by_key = (*held_out.arrays, *weights), {each.key: each for each in held_out.arrays}
     beside = [each.key for each in sources if not each.key.startswith(INPUT_ROWS)]
     size, piece = held_out.batch_size, slice(0, held_out.first)
     with sequential_batches(sources, [held_out.split], size, group.rank, group.size, piece=piece) as batches:
-        for _, arrays in batches:
-            for name, array in learner.outputs(inputs_in(arrays)).items():
-                outputs.setdefault(name, []).append(array)
-            for key in beside:
-                outputs.setdefault(key, []).append(arrays[key])
+        for numbers, arrays in batches:
+            rows = {**learner.outputs(inputs_in(arrays)), **{key: arrays[key] for key in beside}}
+            for key, array in token_rows(rows, held_out.objectives, by_key, numbers).items():
+                outputs.setdefault(key, []).append(array)
+    tokens = [TOKENS + each.name for each in held_out.objectives if each.per_token]
     gathered = {}
-    for key in [*(each.name for each in held_out.objectives), *beside]:
+    for key in [*(each.name for each in held_out.objectives), *beside, *tokens]:
         mine = outputs.get(key, [])
-        rows = gather_rows(group, np.concatenate(mine) if mine else np.empty((0,)))
-        if rows is not None:
-            gathered[key] = rows
+        whole = gather_rows(group, np.concatenate(mine) if mine else np.empty((0,)))
+        if whole is not None:
+            gathered[key] = whole
     return gathered
 
 
@@ -158,7 +159,8 @@ def _of_domain(objective: Objective, rows: Arrays) -> dict[str, float]:
 def _pooled(objective: Objective, parts: Sequence[Arrays]) -> Arrays:
     """Returns the rows of several sources as those of one; a source without a mask or weights has ones."""
     pooled = {}
-    for key in (objective.name, TARGET + objective.name, MASK + objective.name, WEIGHTS):
+    name = objective.name
+    for key in (name, TARGET + name, MASK + name, TOKENS + name, WEIGHTS):
         given = [each[key] for each in parts if key in each]
         if given:
             ones = (np.ones((len(each[objective.name]), *given[0].shape[1:])) for each in parts)

@@ -69,6 +69,7 @@ class SmoothedSigmoidCrossEntropy(_SigmoidLoss):
 
 
 _SMOOTHED = {"softmax_ce": SmoothedSoftmaxCrossEntropy, "sigmoid_bce": SmoothedSigmoidCrossEntropy}
+_OF_CLASSES = (_LOSSES["softmax_ce"], SmoothedSoftmaxCrossEntropy)
 _OF_SAMPLES = (*_LOSSES.values(), *_SMOOTHED.values())
 
 
@@ -273,6 +274,9 @@ class _PerSample(HybridBlock):
 
 def _one_value_a_label(F: Any, loss: Any, output: Any, target: Any) -> Any:  # noqa: N803 - Gluon's form
     """Returns the losses (n, labels): Gluon's losses take means over all axes but the first, so each label is a row."""
+    if isinstance(loss, _OF_CLASSES):
+        values = loss(F.reshape(output, shape=(-1, 0), reverse=True), F.reshape(target, shape=(-1,)))
+        return F.reshape(F.reshape_like(values, target), shape=(0, -1))
     values = loss(F.reshape(output, shape=(-1,)), F.reshape(target, shape=(-1,)))
     return F.reshape(F.reshape_like(values, output), shape=(0, -1))
 

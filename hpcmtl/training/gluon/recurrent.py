@@ -15,23 +15,28 @@ _HybridBlock: Any = mx.gluon.HybridBlock
 
 
 class RecurrentBlock(_HybridBlock):
-    """Embedding and recurrent layer over tokens (n, length) int64; returns a vector (n, hidden) for each sample."""
+    """Embedding and recurrent layer over tokens (n, length) int64; returns a vector for each sample or each token."""
 
-    def __init__(self, model: EmbeddingRnn, length: int) -> None:
+    def __init__(self, model: EmbeddingRnn) -> None:
         super().__init__()
-        self._pooling, self._length = model.pooling, length
+        self._pooling = None if model.per_token else model.pooling
         self.embedding = mx.gluon.nn.Embedding(model.vocabulary, model.embedding)
         self.rnn = _Recurrent(model)
 
     def hybrid_forward(self, F: Any, tokens: Any) -> Any:  # noqa: N803 - Gluon's form
-        """Returns the mean of the states at tokens that are no padding, or the state at the last of them."""
+        """Returns the mean of the states at tokens that are no padding, the state at the last of them, or all states.
+
+        No state depends on padding behind its token.
+        """
         states = self.rnn(self.embedding(tokens))
+        if self._pooling is None:
+            return states
         real = F.cast(tokens != 0, dtype="float32")
         if self._pooling == "mean":
             known = F.sum(real, axis=1, keepdims=True)
             weights = F.broadcast_div(real, F.maximum(known, 1))
         else:
-            places = F.broadcast_mul(real, F.reshape(F.arange(1, self._length + 1), shape=(1, -1)))
+            places = F.broadcast_mul(real, F.expand_dims(F.contrib.arange_like(real, start=1, axis=1), axis=0))
             weights = real * F.broadcast_equal(places, F.max(places, axis=1, keepdims=True))
         return F.sum(F.broadcast_mul(states, F.expand_dims(weights, axis=2)), axis=1)
 

@@ -165,9 +165,7 @@ def _build_model(model: Model, samples: InputShapes) -> Any:
     sample = only_input(samples)
     if isinstance(model, Mlp):
         body = nn.HybridSequential()
-        body.add(nn.Flatten())
-        inner = _add_dense(body, math.prod(sample), model.widths, model.activation, model.dropout)
-        return _BodyAndOutput(body, nn.Dense(model.outputs, in_units=inner))
+        return _mlp(model, body, sample)
     if isinstance(model, ConvNet):
         body, sizes = _convolutions(sample, model)
         body.add(nn.Flatten())
@@ -178,7 +176,8 @@ def _build_model(model: Model, samples: InputShapes) -> Any:
         encoder.add(nn.Flatten())
         encoder.add(nn.Dense(model.code, in_units=model.channels[-1] * math.prod(sizes[-1])))
         return _Autoencoder(encoder, _Decoder(model, sizes, sample[0]))
-    return _BodyAndOutput(RecurrentBlock(model, sample[0]), nn.Dense(model.outputs, in_units=model.hidden))
+    output = nn.Dense(model.outputs, in_units=model.hidden, flatten=not model.per_token)
+    return _BodyAndOutput(RecurrentBlock(model), output)
 
 
 def _convolutions(sample: Shape, model: ConvNet | ConvAutoencoder) -> tuple[Any, list[tuple[int, int]]]:
@@ -198,9 +197,22 @@ def _convolution(inner: int, outputs: int, kernel: int, activation: str | None) 
     return nn.Conv2D(outputs, kernel, padding=kernel // 2, in_channels=inner, activation=activation)
 
 
-def _add_dense(block: Any, inner: int, widths: Sequence[int], activation: str, dropout: float) -> int:
+def _mlp(model: Mlp, body: Any, sample: Shape) -> Any:
+    """Returns dense layers on flattened samples, or on each token by itself; `body` has no layer yet."""
+    if not model.per_token:
+        body.add(nn.Flatten())
+        inner = _add_dense(body, math.prod(sample), model.widths, model.activation, model.dropout)
+        return _BodyAndOutput(body, nn.Dense(model.outputs, in_units=inner))
+    body.add(nn.HybridLambda("identity"))
+    inner = _add_dense(body, sample[-1], model.widths, model.activation, model.dropout, flatten=False)
+    return _BodyAndOutput(body, nn.Dense(model.outputs, in_units=inner, flatten=False))
+
+
+def _add_dense(
+    block: Any, inner: int, widths: Sequence[int], activation: str, dropout: float, *, flatten: bool = True
+) -> int:
     for width in widths:
-        block.add(nn.Dense(width, in_units=inner, activation=activation))
+        block.add(nn.Dense(width, in_units=inner, activation=activation, flatten=flatten))
         if dropout:
             block.add(nn.Dropout(dropout))
         inner = width

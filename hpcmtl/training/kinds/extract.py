@@ -9,7 +9,7 @@ from hpcmtl.jobfile.arrays import ArraySpec
 from hpcmtl.networks.description import Part, output_shape, parts_of
 from hpcmtl.training.kinds.applied import AppliedKind
 from hpcmtl.training.kinds.fit import check_part
-from hpcmtl.training.kinds.input_arrays import rows_of_inputs, sample_shapes
+from hpcmtl.training.kinds.input_arrays import rows_of_inputs, sample_shapes, tells_tokens
 from hpcmtl.training.kinds.schemas import Extract
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ class ExtractKind(AppliedKind[Extract]):
         samples, rows = sample_shapes(inputs, arrays), rows_of_inputs(inputs, arrays)
         part = Part(self.network(job, name), self.task(job, name).output)
         shape = None if samples is None else output_shape(part, samples)
-        return {"values": ArraySpec(rows.samples, shape, split=rows.split)}
+        return {"values": ArraySpec(rows.samples, shape, split=rows.split, ragged=tells_tokens(inputs, arrays, shape))}
 
     def network_checks(self, job: Job, name: str) -> Iterator[Finding]:
         """See `TaskKind`."""

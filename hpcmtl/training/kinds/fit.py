@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from hpcmtl.errors import nearest
@@ -129,6 +130,9 @@ def _mask_problems(objective: Objective, reference: str, mask: ArraySpec, target
     elif mask.shape and target.shape is not None and mask.shape != target.shape:  # neither () nor unknown
         text = f"{reference} has samples of shape {mask.shape}, but {name} of shape {target.shape}"
         yield f"{text}; a mask has one number a sample, or one a label"
+    elif mask.shape and mask.ragged != target.ragged:
+        text = f"{reference} and {name} must both be sequences, of the same lengths, or both have one length"
+        yield f"{text}; or name a mask with one number a sample"
     elif mask.shape and not objective.has_label_losses:
         text = f"{reference} has a number for each of several labels, but {objective.loss} gives one value for all"
         yield f"{text}; use l2, l1, huber or sigmoid_bce, or a mask with one number a sample"
@@ -147,7 +151,15 @@ def objective_problems(objective: Objective, made: Shape | None, target: ArraySp
         made: shape of one sample of the network's output; None where it is not known.
         target: description of the targets.
     """
-    problem = None if made is None or target.shape is None else _misfit(objective, made, target)
+    problem = None
+    if objective.per_token:
+        problem = _token_problem(objective, made, target)
+        made = made[1:] if made else None  # a token is now what a sample is for other objectives
+        target = replace(target, shape=target.shape[1:] if target.shape else None, ragged=False)
+    elif target.ragged:
+        problem = f"{objective.target} has labels for each token of a sample; write `per_token: true`"
+    if problem is None and made is not None and target.shape is not None:
+        problem = _misfit(objective, made, target)
     if target.kind not in NETWORK_KINDS:
         problem = _no_numbers(objective.target, target)
     if problem:
@@ -159,6 +171,19 @@ def objective_problems(objective: Objective, made: Shape | None, target: ArraySp
         problem = metric_problem(metric, objective, made, target)
         if problem:
             yield "metrics", problem
+
+
+def _token_problem(objective: Objective, made: Shape | None, target: ArraySpec) -> str | None:
+    """Returns why an objective cannot have a label for each token, else None."""
+    if ":" in objective.loss:
+        return f"`per_token` needs the losses of tokens; {objective.loss} may mix them, so use a loss by its name"
+    if target.shape == ():
+        return f"{objective.target} has one label a sample; leave `per_token` out"
+    if made is None or target.shape is None or made[:1] == target.shape[:1]:
+        return None
+    text = f"the network makes samples of shape {made}, but {objective.target} has up to {target.shape[0]} labels"
+    remedy = "use a network with outputs for each, as embedding_rnn with `per_token: true`"
+    return f"{text} a sample, one for each token; {remedy}"
 
 
 def _class_weights_problem(objective: Objective, made: Shape | None, target: ArraySpec) -> str | None:

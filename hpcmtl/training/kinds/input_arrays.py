@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from hpcmtl.jobfile.arrays import ArraySpec
     from hpcmtl.jobfile.findings import Finding
     from hpcmtl.jobfile.transforms import Transform
-    from hpcmtl.networks.shapes import InputShapes
+    from hpcmtl.networks.shapes import InputShapes, Shape
 
 
 def input_path(name: str) -> tuple[str, ...]:
@@ -78,3 +78,10 @@ def rows_of_inputs(inputs: Mapping[str, str], arrays: Mapping[str, ArraySpec]) -
     """Returns an input whose number of samples and split are known, as all have the same ones."""
     read = [arrays.get(reference, UNKNOWN) for reference in inputs.values()]
     return next((each for each in read if each.samples is not None and each.split is not None), read[0])
+
+
+def tells_tokens(inputs: Mapping[str, str], arrays: Mapping[str, ArraySpec], shape: Shape | None) -> bool:
+    """Returns whether an output of some shape has as many values as the longest sequence of an input."""
+    read = [arrays.get(reference, UNKNOWN) for reference in inputs.values()]
+    lengths = {each.shape[0] for each in read if each.ragged and each.shape}
+    return bool(shape) and shape is not None and shape[0] in lengths

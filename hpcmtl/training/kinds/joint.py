@@ -146,6 +146,7 @@ class JointKind(TrainedKind[Joint]):
                     head.class_weights or (base.class_weights if base and head.target is None else None),
                     (of_loss if head.label_smoothing is None else head).label_smoothing or 0.0,
                     head.mean_over or of_loss.mean_over or "labelled",
+                    head.per_token or (base is not None and head.target is None and base.per_token),
                 )
             )
         return tuple(result)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from hpcmtl.jobfile.arrays import ArraySpec
 from hpcmtl.networks.description import objective_shapes
 from hpcmtl.training.kinds.applied import AppliedKind
-from hpcmtl.training.kinds.input_arrays import rows_of_inputs, sample_shapes
+from hpcmtl.training.kinds.input_arrays import rows_of_inputs, sample_shapes, tells_tokens
 from hpcmtl.training.kinds.schemas import Predict
 
 if TYPE_CHECKING:
@@ -31,7 +31,13 @@ class PredictKind(AppliedKind[Predict]):
         shapes: dict[str, Shape | None] = {objective.name: None for objective in self.objectives(job, name)}
         if samples is not None:
             shapes |= objective_shapes(self.network(job, name), samples)
-        return {key: ArraySpec(rows.samples, shape, split=rows.split) for key, shape in shapes.items()}
+        tokens = {objective.name for objective in self.objectives(job, name) if objective.per_token}
+        return {
+            key: ArraySpec(
+                rows.samples, shape, split=rows.split, ragged=key in tokens and tells_tokens(inputs, arrays, shape)
+            )
+            for key, shape in shapes.items()
+        }
 
     def session(self, context: SessionContext) -> Session:
         """See `TaskKind`."""

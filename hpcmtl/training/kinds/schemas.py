@@ -96,6 +96,10 @@ class Trained(TaskBase):
         default={},
         description="task -> pattern of the parameter names that are taken from it; default: all that match",
     )
+    buckets: tuple[Annotated[int, Field(gt=0, le=MOST)], ...] | None = Field(
+        default=None,
+        description="lengths to which batches of sequences are padded; default: at most three, by the train samples",
+    )
     validate_every: int = Field(default=1, ge=0, le=MOST, description="epochs between validations; 0: never")
 
     @field_validator("input", "target", check_fields=False)
@@ -140,6 +144,9 @@ class LabelKeys(Spec):
     )
     label_smoothing: float | None = Field(
         default=None, ge=0, lt=1, description="share of the target that all classes have alike while it is trained"
+    )
+    per_token: bool = Field(
+        default=False, description="the target has a label for each token of a sample; loss and metrics are over tokens"
     )
 
     @model_validator(mode="after")

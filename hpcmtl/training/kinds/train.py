@@ -67,19 +67,9 @@ class TrainKind(TrainedKind[Train]):
         """See `TrainedKind`."""
         task = self.task(job, name)
         assert task.target is not None, "the checks ask for it"
-        labels = task.missing, task.mask, task.class_weights
-        return (
-            Objective(
-                MAIN,
-                task.target,
-                task.loss,
-                1.0,
-                task.metrics,
-                *labels,
-                task.label_smoothing or 0.0,
-                task.mean_over or "labelled",
-            ),
-        )
+        labels = task.missing, task.mask, task.class_weights, task.label_smoothing or 0.0
+        how = task.mean_over or "labelled", task.per_token
+        return (Objective(MAIN, task.target, task.loss, 1.0, task.metrics, *labels, *how),)
 
     def parameter_mappings(self, job: Job, name: str) -> tuple[ParameterMapping, ...]:
         """See `TaskKind`; parameters keep their names."""

@@ -28,6 +28,7 @@ from hpcmtl.training.kinds.input_size import input_size, network_size
 from hpcmtl.training.kinds.known_names import check_listed, check_own, check_smoothing, check_weighted
 from hpcmtl.training.kinds.sampling import check_sampler, epoch_samples
 from hpcmtl.training.kinds.schemas import Trained
+from hpcmtl.training.kinds.sequence_checks import check_sequences, check_unmixed
 from hpcmtl.training.kinds.several_sources import (
     check_epoch,
     check_increment,
@@ -167,6 +168,7 @@ class TrainedKind(SourcedKind[TrainedT]):
         yield from dict.fromkeys(found)
         if self.task(job, name).sources:
             yield from check_samples({view.source: self.network_inputs(view.job, name) for view in views}, arrays)
+            yield from check_unmixed(self.task(job, name), arrays)
             yield from check_target_shapes({view.source: self.objectives(view.job, name) for view in views}, arrays)
             mixture = self.mixture(job, name, arrays)
             yield from () if mixture is None else check_epoch(mixture)
@@ -187,6 +189,7 @@ class TrainedKind(SourcedKind[TrainedT]):
                 if each.metrics:
                     yield objective_path(each, "metrics"), f"{text} for {' and '.join(each.metrics)}: {remedy}"
         yield from self._transform_checks(job, name, arrays)
+        yield from check_sequences(task, self.network_inputs(job, name), self.transforms(job, name), arrays)
         yield from check_mixed(self.network_inputs(job, name), self.transforms(job, name))
         if task.sample_weights is not None:
             yield from check_weights(task.sample_weights, arrays.get(task.sample_weights, UNKNOWN))

@@ -17,6 +17,7 @@ import numpy as np
 from hpcmtl import faults
 from hpcmtl.communicators.outcome import on_root
 from hpcmtl.data.hdf5 import numbers_in, write_dataset_file
+from hpcmtl.data.sequences import Sequences, offsets_of
 from hpcmtl.data.sequential import sequential_batches
 from hpcmtl.data.shard import shard
 from hpcmtl.data.sources import selected
@@ -31,8 +32,10 @@ from hpcmtl.training.artifacts.inputs import Inputs
 from hpcmtl.training.artifacts.publish import Holders, keep_rows, publish_rows
 from hpcmtl.training.artifacts.record import describe_data
 from hpcmtl.training.data_guard import require_unchanged_data
+from hpcmtl.training.evaluation.tokens import flattened
 from hpcmtl.training.input_transforms import transforms_of_network
 from hpcmtl.training.kinds.applied import APPLIED_BATCH
+from hpcmtl.training.sequence_padding import outputs_per_token, with_padding
 from hpcmtl.training.session import LayerOutcome, artifact_file, checkpoints_of
 from hpcmtl.training.sessions.input_sources import input_sources, shapes_of
 from hpcmtl.training.step_input import INPUT_ROWS, inputs_in
@@ -40,7 +43,9 @@ from hpcmtl.training.step_input import INPUT_ROWS, inputs_in
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from hpcmtl.arrays import Arrays
+    from hpcmtl.arrays import Arrays, Ints
+    from hpcmtl.data.sequences import SampleRows
+    from hpcmtl.networks.shapes import Shape
     from hpcmtl.training.kinds.schemas import Applied
     from hpcmtl.training.session import SessionContext
 
@@ -82,6 +87,7 @@ class AppliedSession:
         sources = self._inputs.sources(references, self._rows_wanted)
         for key, chain in transforms_of_network(context, producer).items():
             sources[key] = replace(sources[key], transform=chain)
+        sources = with_padding(sources, kind.network(job, name))
         self._sources = list(sources.values())
         spans = [slice(*span) for span in self._rows_wanted(self._sources[0].split())]
         require_rows_fit(context, {references[key]: source for key, source in sources.items()}, spans)
@@ -92,6 +98,13 @@ class AppliedSession:
             kind.network(job, name), shapes_of(self.inputs), names, context.device
         )
         self._network.load_parameters(self._inputs.parameters(producer))
+        self._per_token = outputs_per_token(kind.network(job, name), self._run_on_ones, self.inputs)
+
+    def _run_on_ones(self, shapes: Mapping[str, Shape]) -> Arrays:
+        """Returns the outputs for a sample of ones of each input, of some shapes."""
+        types = {name: each.described().datasets[each.dataset].dtype for name, each in self.inputs.items()}
+        ones = {name: np.ones((1, *shape), types[name]) for name, shape in shapes.items()}
+        return self._network.outputs(ones, self.part)
 
     def run_layer(self, layer: int) -> LayerOutcome:
         """See `Session`."""
@@ -128,10 +141,23 @@ class AppliedSession:
 
         Only called on the group's first rank.
         """
+        rows: dict[str, SampleRows] = {**arrays}
+        for key, padding in self._per_token.items():
+            rows[key] = Sequences(arrays[key], offsets_of(padding.lengths))
         file = artifact_file(self.context.directory, self.context.task)
-        attributes = file_attributes(describe_data(self.context, arrays, {}, self.inputs, self.part))
-        write_dataset_file(file, arrays, self._sources[0].split(), file_attributes=attributes, overwrite=True)
+        attributes = file_attributes(describe_data(self.context, rows, {}, self.inputs, self.part))
+        write_dataset_file(file, rows, self._sources[0].split(), file_attributes=attributes, overwrite=True)
         return {}
+
+    def rows(self, rows: Arrays, numbers: Ints) -> Arrays:
+        """Returns the rows of a batch that are kept: outputs for each token as rows of tokens."""
+        tokens = {key: flattened(rows[key], each.lengths[numbers]) for key, each in self._per_token.items()}
+        return {**rows, **tokens}
+
+    @property
+    def _in_memory(self) -> bool:
+        """Returns whether other tasks may take the rows from memory; sequences they read from the file."""
+        return self.publishes and not self._per_token
 
     def _rows_wanted(self, split: np.ndarray[Any, Any]) -> list[tuple[int, int]]:
         """Returns the spans of the samples of this rank, layer by layer."""
@@ -153,14 +179,14 @@ class AppliedSession:
                 faults.step_point(self.context.task, layer, step)
                 beside = {key: rows for key, rows in arrays.items() if not key.startswith(INPUT_ROWS)}
                 made = self._network.outputs(inputs_in(arrays), self.part)
-                for key, rows in {**made, **beside}.items():
+                for key, rows in self.rows({**made, **beside}, numbers).items():
                     kept.setdefault(key, []).append(rows)
                 count += len(numbers)
                 self._report(layer, count, time.perf_counter() - started)
         # A rank without samples does not know the names, so that all ranks exchange them.
         names = sorted(set().union(*group.allgather(set(kept))))
         mine = {name: np.concatenate(rows) for name, rows in kept.items()}
-        holders = keep_rows(self.context, (piece.start, piece.stop), mine) if self.publishes else _NO_HOLDERS
+        holders = keep_rows(self.context, (piece.start, piece.stop), mine) if self._in_memory else _NO_HOLDERS
         gathered = {name: gather_rows(group, mine.get(name, _NO_ROWS)) for name in names}
         return {name: rows for name, rows in gathered.items() if rows is not None}, holders
 
@@ -192,7 +218,7 @@ class AppliedSession:
     def _join(self, parts: Parts) -> Mapping[str, float]:
         arrays, holders = self._joined(parts)
         metrics = self.finish(arrays)
-        if self.publishes:
+        if self._in_memory:
             publish_rows(self.context, arrays, self._sources[0].split(), holders)
         return metrics
 

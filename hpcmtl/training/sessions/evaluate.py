@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from hpcmtl.jobfile.kinds import kind_of
 from hpcmtl.networks.objective import MAIN
 from hpcmtl.training.evaluation.labelled import WEIGHTS, masks, objective_metric
+from hpcmtl.training.evaluation.tokens import token_rows
 from hpcmtl.training.kinds.weights import weights_of
 from hpcmtl.training.loop import TARGET
 from hpcmtl.training.sessions.applied import AppliedSession
@@ -14,7 +15,7 @@ from hpcmtl.training.sessions.applied import AppliedSession
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from hpcmtl.arrays import Arrays
+    from hpcmtl.arrays import Arrays, Ints
     from hpcmtl.training.kinds.schemas import Evaluate
     from hpcmtl.training.session import SessionContext
 
@@ -33,6 +34,10 @@ class EvaluateSession(AppliedSession):
         super().__init__(context, task, [task.split], targets)
 
     publishes = False
+
+    def rows(self, rows: Arrays, numbers: Ints) -> Arrays:
+        """See `AppliedSession`; labels for each token, and their masks, are rows of tokens as well."""
+        return token_rows(rows, self.objectives, {each.key: each for each in self._sources}, numbers)
 
     def finish(self, arrays: Arrays) -> Mapping[str, float]:
         """Returns metrics over all rows; they are exact for any number of ranks and layers."""

@@ -13,7 +13,7 @@ from hpcmtl.data.mixed_epochs import MixedEpochs
 from hpcmtl.data.mixture import UnfitMixtureError, epoch_steps
 from hpcmtl.data.sources import Source, check_sources, selected
 from hpcmtl.errors import InputError, Problem
-from hpcmtl.training.evaluation.labelled import MASK
+from hpcmtl.training.evaluation.tokens import MASK
 from hpcmtl.training.kinds.several_sources import MIXTURE, mixture_of
 from hpcmtl.training.loop import TARGET
 from hpcmtl.training.step_input import INPUT_ROWS

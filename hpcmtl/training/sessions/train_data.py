@@ -12,11 +12,13 @@ from hpcmtl.data.labels import read_labels
 from hpcmtl.data.sources import check_sources, selected
 from hpcmtl.jobfile.kinds import kind_of
 from hpcmtl.training.artifacts.inputs import every_row
-from hpcmtl.training.evaluation.labelled import MASK, masks
+from hpcmtl.training.evaluation.labelled import masks
+from hpcmtl.training.evaluation.tokens import MASK
 from hpcmtl.training.evaluation.validation import HeldOut
 from hpcmtl.training.input_transforms import mixup_of_training, transforms_of_training
 from hpcmtl.training.kinds.sampling import sampled_objective, sampler_reference
 from hpcmtl.training.loop import TARGET
+from hpcmtl.training.sequence_padding import with_padding
 from hpcmtl.training.sessions.incremental import increment_of
 from hpcmtl.training.sessions.mixed_data import WEIGHTS, SourceRows, mixed_epochs, mixed_sources
 from hpcmtl.training.sessions.train_sampler import read_sampler
@@ -83,12 +85,14 @@ def training_data(
         InputError: no label of an objective is known, the sampler cannot choose by its array, the input cannot have
             its transforms, or the sources cannot be mixed as it is asked for; on all ranks.
     """
-    views = kind_of(context.job, context.task).views(context.job, context.task)
+    kind = kind_of(context.job, context.task)
+    views, network = kind.views(context.job, context.task), kind.network(context.job, context.task)
     references = [_references(context, view, task) for view in views]
     keyed = {f"{number}:{key}": each for number, group in enumerate(references) for key, each in group.items()}
     found = inputs.sources(keyed, every_row)
     groups = [{key: replace(found[f"{n}:{key}"], key=key) for key in group} for n, group in enumerate(references)]
     read = {reference: found[key] for key, reference in keyed.items()}
+    groups = [with_padding(group, network, task.buckets) for group in groups]
     rows = [SourceRows(view, each) for view, each in zip(views, groups, strict=True)]
     sources = mixed_sources(context, rows, objectives) if task.sources else dict(groups[0])
     chains = transforms_of_training(context, sources)
@@ -162,7 +166,7 @@ def _labels(
     found = {}
     for each in objectives:
         target, mask = sources[TARGET + each.name], sources.get(MASK + each.name)
-        if each.missing is not None or mask is not None or each.class_weights is not None:
+        if each.missing is not None or mask is not None or each.class_weights is not None or each.per_token:
             numbers = selected(spec.sources[:1], [spec.split])
             read = partial(read_labels, target, mask, each.missing, each.class_weights, numbers)
             found[target.key] = replace(on_root(group, read), mean_over=each.mean_over)

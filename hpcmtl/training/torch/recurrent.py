@@ -16,19 +16,24 @@ _CELLS = {"gru": nn.GRU, "lstm": nn.LSTM}
 
 
 class RecurrentModule(_Module):
-    """Embedding and recurrent layer over tokens (n, length) int64; returns a vector (n, hidden) for each sample."""
+    """Embedding and recurrent layer over tokens (n, length) int64; returns a vector for each sample or each token."""
 
     def __init__(self, model: EmbeddingRnn) -> None:
         super().__init__()
-        self._pooling = model.pooling
+        self._pooling = None if model.per_token else model.pooling
         self.embedding = nn.Embedding(model.vocabulary, model.embedding)
         self.rnn = _CELLS[model.cell](model.embedding, model.hidden, batch_first=True)
         for name, parameter in self.named_parameters():  # those of Gluon's models
             (nn.init.xavier_uniform_ if "weight" in name else nn.init.zeros_)(parameter)
 
     def forward(self, tokens: Any) -> Any:
-        """Returns the mean of the states at tokens that are no padding, or the state at the last of them."""
+        """Returns the mean of the states at tokens that are no padding, the state at the last of them, or all states.
+
+        No state depends on padding behind its token.
+        """
         states, _ = self.rnn(self.embedding(tokens))
+        if self._pooling is None:
+            return states
         real = (tokens != 0).to(states.dtype)
         if self._pooling == "mean":
             weights = real / real.sum(dim=1, keepdim=True).clamp(min=1)

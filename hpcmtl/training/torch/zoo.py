@@ -201,8 +201,10 @@ def _build_model(model: Model, samples: InputShapes) -> Any:
         return _BodyAndOutput(_Fusion(model, encoders), _Dense(inner, model.outputs))
     sample = only_input(samples)
     if isinstance(model, Mlp):
-        layers: list[Any] = [nn.Flatten()]
-        inner = _add_dense(layers, math.prod(sample), model.widths, model.activation, model.dropout)
+        tokens = model.per_token
+        layers: list[Any] = [nn.Identity() if tokens else nn.Flatten()]
+        inner = sample[-1] if tokens else math.prod(sample)
+        inner = _add_dense(layers, inner, model.widths, model.activation, model.dropout)
         return _BodyAndOutput(nn.Sequential(*layers), _Dense(inner, model.outputs))
     if isinstance(model, ConvNet):
         layers, sizes = _convolutions(sample, model)

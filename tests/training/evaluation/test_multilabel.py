@@ -15,8 +15,9 @@ from hypothesis.extra.numpy import arrays
 from hpcmtl.errors import InputError
 from hpcmtl.jobfile.tasks import METRICS_OF_LABELS
 from hpcmtl.networks.objective import Objective
-from hpcmtl.training.evaluation.labelled import MASK, WEIGHTS, objective_metric
+from hpcmtl.training.evaluation.labelled import WEIGHTS, objective_metric
 from hpcmtl.training.evaluation.metrics import compute
+from hpcmtl.training.evaluation.tokens import MASK
 from hpcmtl.training.loop import TARGET
 
 FEW_VALUES = st.integers(-2, 2).map(float)

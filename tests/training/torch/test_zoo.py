@@ -32,6 +32,7 @@ rnns = st.builds(
     hidden=few,
     cell=st.sampled_from(["gru", "lstm"]),
     pooling=st.sampled_from(["mean", "last"]),
+    per_token=st.booleans(),
     outputs=few,
 )
 
@@ -95,6 +96,15 @@ def test_shared_networks():
     heads = (("train", Leaf(Mlp(widths=(3,), outputs=2))), ("type", Leaf(Mlp(outputs=1))))
 
     same_outputs(Shared(trunk, heads), (1, 6, 6), ("train", "type"), ("trunk", "heads.type"))
+
+
+def test_networks_of_tokens():
+    """Dense layers for each token by itself are one function in both frameworks, alone and on a trunk of tokens."""
+    trunk = Part(Leaf(EmbeddingRnn(vocabulary=5, embedding=2, hidden=3, per_token=True, outputs=2)), "body")
+    heads = (("a", Leaf(Mlp(widths=(4, 3), outputs=2, per_token=True))), ("b", Leaf(Mlp(outputs=1, per_token=True))))
+
+    same_outputs(heads[0][1], (6, 3), ("main",), ("body",))
+    same_outputs(Shared(trunk, heads), (6,), ("a", "b"), ("trunk", "heads.a"), 5)
 
 
 def test_initial_parameters_have_the_same_distribution():
