@@ -181,7 +181,7 @@ class Learner(Protocol):
         ...
 
     def newest_losses(self) -> Floats | None:
-        """Returns this rank's shares of the mean losses of the newest step, (objectives,); None before the first one."""
+        """Returns this rank's shares of the mean losses of the newest step; None before the first one."""
         ...
 
     def outputs(self, inputs: Arrays, part: str | None = None) -> Arrays:

@@ -55,4 +55,4 @@ def check_two_targets_a_row(framework: Framework) -> None:
 
                 assert close(found, expected)
                 assert close(alone, expected)
-                np.testing.assert_allclose(learner.collect_losses(), [[share / one.global_samples]], rtol=1e-5)
+                np.testing.assert_allclose(learner.collect_losses(), [[share / one.global_samples]] * 2, rtol=1e-5)
