@@ -88,13 +88,16 @@ class TorchLearner(TorchNetwork):
         self._views: dict[Which, Arrays] = {}
         self._loss = TorchLoss(self.module, objectives, settings.precision, self.place, self.values)
         self._updater = GroupedUpdater(self._trained, settings.optimizer, TorchUpdater, ties(self.tensors))
-        self._passes = TorchPasses(
+        self._passes = self._made_passes(rows, unreached)
+
+    def _made_passes(self, rows: GradientRows, unreached: Mapping[str, Any]) -> TorchPasses:
+        return TorchPasses(
             loss=self._loss,
             gradients=self._gradients,
             rows=rows,
             statistics=self._batch_statistics,
             group=self._group,
-            accumulate=settings.accumulate,
+            accumulate=self._settings.accumulate,
             changed={name: self.tensors[name] for name in self._facts.changed},
             unreached=unreached,
             pending=PendingLosses(len(self.names), array_of),
