@@ -53,6 +53,7 @@ class StepGradients:
         self._losses: Floats | None = None  # of the newest step over the group, if `_known`
         self._known = True
         self._after: Floats | None = None  # of the same batch, by the parameters after the update
+        self._size: int | None = None  # number of values of the shared parameters, once it is known
         self._rows = np.zeros((0, 0), np.float32)  # of this rank
         self._row_state: Mapping[str, Any] = {}  # state of all coordinates, still to be cut for this group
 
@@ -184,7 +185,9 @@ class StepGradients:
         return update
 
     def _shards(self, learner: Learner, strategy: SynchronisationStrategy) -> Shards:
-        return Shards(strategy.group, sum(array.size for array in _shared(learner).values()))
+        if self._size is None:  # views wait for the steps under way
+            self._size = sum(array.size for array in _shared(learner).values())
+        return Shards(strategy.group, self._size)
 
     def _of_coordinates(self) -> Any:
         """Returns the part of the method that has a state for each coordinate; None if there is none."""

@@ -7,9 +7,11 @@ import sys
 
 import numpy as np
 import pytest
-import torch
 from runs import CHECKOUT, run_python
 
+from hpcmtl.communicators.inproc import run_ranks
+
+torch = pytest.importorskip("torch")
 BENCHMARKS = CHECKOUT / "benchmarks"
 
 
@@ -49,3 +51,18 @@ def test_quick(tmp_path):
     found = json.loads((tmp_path / "results.json").read_text())["toy"]
 
     assert {name: each["0.1"]["hits"] for name, each in found.items()} == {"equal": 4, "mgda": 5}
+
+
+def test_methods_on_each_rank_alone_are_seen(monkeypatch):
+    """The check of exactness tells a group from one rank by rounding alone, and surgery on each rank by far."""
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    from multitasking import exactness
+
+    (one,) = run_ranks(1, exactness.trained, "pcgrad", "torch", 4)
+    group = run_ranks(3, exactness.trained, "pcgrad", "torch", 4)[0]
+    apart, wrong = exactness.largest(one, group), exactness.surgery_on_each_rank(4)
+    for name in ("exactness", "problem"):
+        sys.modules.pop(f"multitasking.{name}", None)
+
+    assert apart < exactness.BAR
+    assert wrong > 10 * exactness.BAR
