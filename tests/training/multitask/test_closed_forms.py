@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import torch
 from scipy.optimize import LinearConstraint, minimize, nnls, root
 from weighting_steps import made, weights_for
 
@@ -14,6 +13,7 @@ from hpcmtl.training.multitask.solvers.nonnegative import BoundedQuadratic
 from hpcmtl.training.multitask.solvers.simplex import project_on_simplex
 from hpcmtl.training.multitask.weighting import ObjectiveMeasurements
 
+torch = pytest.importorskip("torch")
 RANDOM = np.random.default_rng(3)
 WIDE = [RANDOM.normal(size=(count, count + 2)) + RANDOM.normal(size=count + 2) for count in (2, 3, 6, 12)]
 LOSSES = 0.5 + RANDOM.random((6, 3))

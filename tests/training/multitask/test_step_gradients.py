@@ -22,6 +22,7 @@ from hpcmtl.training.replica import Replica
 from hpcmtl.training.step_input import StepInput
 from hpcmtl.training.strategies.select import StrategySettings, open_strategy
 
+pytest.importorskip("torch")
 THREE = (
     Objective("digit", "", "softmax_ce", 0.25, ()),
     Objective("size", "", "l2", 3.0, ()),
