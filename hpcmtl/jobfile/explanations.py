@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, get_args, get_origin
+from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from hpcmtl.errors import close_to, nearest
 from hpcmtl.jobfile.inputs import ALONE, BY_NAME
-from hpcmtl.jobfile.kind_registry import is_kind, load_kind
 from hpcmtl.jobfile.resolve import colon_form
 from hpcmtl.jobfile.schema import BAD_KIND, Job
-from hpcmtl.jobfile.tasks import TaskBase
+from hpcmtl.jobfile.schema_sections import holds, home_of, sections_to
 from hpcmtl.jobfile.transforms import READY_MADE
 from hpcmtl.jobfile.unknown_keys import unknown_key
 from hpcmtl.networks.zoo import ZOO
@@ -19,6 +18,7 @@ from hpcmtl.networks.zoo import ZOO
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from pydantic import BaseModel
     from pydantic_core import ErrorDetails
 
     from hpcmtl.jobfile.findings import Finding
@@ -40,7 +40,17 @@ _LIMITS = {
     "less_than_equal": ("at most", "le"),
 }
 """Words for a limit, and the entry of the context of pydantic's error that holds it."""
-_EXAMPLES = {"optimizer": "{name: adam, learning_rate: 0.001}", "needs": "{TASK: data} or [TASK]"}
+_SOURCE = "{input: DATA/ARRAY, target: DATA/ARRAY}"
+_EXAMPLES = {
+    "optimizer": "{name: adam, learning_rate: 0.001}",
+    "needs": "{TASK: data} or [TASK]",
+    "weighting": "{name: cagrad, options: {c: 0.2}}, or a name alone",
+    "sources": f"{{SOURCE: {_SOURCE}, ...}}",
+    "mixture": "{how: equal, oversample: true}",
+    "batch_sizes": "{SOURCE: 24, ...}",
+    "targets": "{HEAD: DATA/ARRAY, ...}",
+    "increment": "{new_since: runs/EARLIER}",
+}
 """Values of keys that take a mapping."""
 _TAGS = {*ZOO, *READY_MADE, "user", ALONE, BY_NAME}
 
@@ -48,7 +58,7 @@ _TAGS = {*ZOO, *READY_MADE, "user", ALONE, BY_NAME}
 def explained(raw: Any, error: ValidationError, above: Path_ = ()) -> list[Finding]:
     """Returns the problems of a job, or of one task of it whose path is given, in terms of the job file."""
     details: list[ErrorDetails] = [{**detail, "loc": (*above, *detail["loc"])} for detail in error.errors()]
-    meant = {near for detail in details if (near := _meant_key(raw, detail)) is not None}
+    meant = {near for detail in details for near in _meant_keys(raw, detail)}
     found = [(_explain(raw, detail), detail["type"]) for detail in details]
     told: dict[Path_, str] = {}
     for (path, text), kind in found:
@@ -62,13 +72,14 @@ def explained(raw: Any, error: ValidationError, above: Path_ = ()) -> list[Findi
     return list(told.items())
 
 
-def _meant_key(raw: Any, detail: ErrorDetails) -> Path_ | None:
-    """Returns the path of the key that an unknown key probably means, so that it is not called missing as well."""
+def _meant_keys(raw: Any, detail: ErrorDetails) -> list[Path_]:
+    """Returns paths of keys that an unknown key probably means or replaces, so that they are not called missing."""
     if detail["type"] != "extra_forbidden":
-        return None
+        return []
     *above, key = _path_of(raw, detail["loc"])
-    close = close_to(key, _valid_keys(raw, detail["loc"], Job))
-    return None if close is None else (*above, close)
+    close = close_to(key, sections_to(raw, detail["loc"], Job)[-1].keys)
+    meant = ("input", "target", "sources") if close == "sources" else () if close is None else (close,)
+    return [(*above, each) for each in meant]
 
 
 def findings(model: type[BaseModel], raw: Any) -> list[Finding]:
@@ -86,7 +97,8 @@ def _explain(raw: Any, detail: ErrorDetails, root: type[BaseModel] = Job) -> tup
     path, value = _path_of(raw, detail["loc"]), detail["input"]
     kind, context = detail["type"], detail.get("ctx", {})
     if kind == "extra_forbidden":
-        return path, unknown_key(path[-1], value, _valid_keys(raw, detail["loc"], root))
+        sections = sections_to(raw, detail["loc"], root)
+        return path, unknown_key(path[-1], value, sections[-1].keys, home_of(path[-1], sections))
     if kind == BAD_KIND:
         written = isinstance(value, dict) and value.get("kind") is not None
         return (*path, "kind") if written else path, str(context["text"])
@@ -98,9 +110,16 @@ def _explain(raw: Any, detail: ErrorDetails, root: type[BaseModel] = Job) -> tup
     if kind in _LIMITS:
         word, name = _LIMITS[kind]
         return path, f"found {value!r}; write a number that is {word} {context[name]:g}"
-    if kind in {"model_type", "dict_type"} and path[-1] in _EXAMPLES:
-        return path, f"found {value!r}; write a mapping, such as {_EXAMPLES[path[-1]]}"
+    if kind in {"model_type", "dict_type"} and (example := _example(path)) is not None:
+        return path, f"found {value!r}; write a mapping, such as {example}"
+    if kind == "string_type" and path[-1] == "input" and isinstance(value, list):
+        return path, f"found {value!r}; write DATA/ARRAY, or for several inputs {{ARGUMENT: DATA/ARRAY, ...}}"
     return path, _said(kind, value, context, detail["msg"])
+
+
+def _example(path: Path_) -> str | None:
+    """Returns an example of the mapping at a place."""
+    return _SOURCE if path[-2:-1] == ("sources",) else _EXAMPLES.get(path[-1])
 
 
 def _unknown_name(path: Path_, value: Any) -> tuple[Path_, str]:
@@ -155,7 +174,7 @@ def _path_of(raw: Any, loc: tuple[int | str, ...]) -> Path_:
     path: list[str] = []
     value = raw
     for step in loc:
-        if _holds(value, step):
+        if holds(value, step):
             value = value[step]
         elif step in _TAGS or "[" in str(step):  # of a union, such as `literal[...]`, or "[key]"
             continue
@@ -163,49 +182,3 @@ def _path_of(raw: Any, loc: tuple[int | str, ...]) -> Path_:
             value = None
         path.append(str(step))
     return tuple(path)
-
-
-def _holds(value: Any, step: int | str) -> bool:
-    if isinstance(value, dict):
-        return step in value
-    return isinstance(value, list | tuple) and isinstance(step, int) and step < len(value)
-
-
-def _valid_keys(raw: Any, loc: tuple[int | str, ...], root: type[BaseModel]) -> list[str]:
-    """Returns the keys that the schema has at the place of an unknown key."""
-    here: list[type[BaseModel]] = [root]
-    named = False  # true if the next step is a name that the user chose, not a key of the schema
-    value = raw
-    for step in loc[:-1]:
-        value = value[step] if _holds(value, step) else value
-        if named:
-            named = False
-            here = [_schema_of(model, value) for model in here]
-            continue
-        tagged = [model for model in here if _tag(model) == step]
-        if tagged and len(here) > 1:
-            here = tagged
-            continue
-        fields = [model.model_fields[step] for model in here if step in model.model_fields]
-        if fields:
-            named = any(get_origin(field.annotation) is dict for field in fields)
-            here = [model for field in fields for model in _models_in(field.annotation)]
-    return sorted({field.alias or name for model in here for name, field in model.model_fields.items()})
-
-
-def _schema_of(model: type[BaseModel], value: Any) -> type[BaseModel]:
-    """Returns the schema of a value: for a task, the one of its kind."""
-    kind = value.get("kind") if model is TaskBase and isinstance(value, dict) else None
-    schema: type[BaseModel] = load_kind(kind).schema if isinstance(kind, str) and is_kind(kind) else model
-    return schema
-
-
-def _tag(model: type[BaseModel]) -> Any:
-    field = model.model_fields.get("name")
-    return field.default if field else None
-
-
-def _models_in(annotation: Any) -> list[type[BaseModel]]:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return [annotation]
-    return [model for argument in get_args(annotation) for model in _models_in(argument)]

@@ -17,17 +17,18 @@ pytest.importorskip("torch")
 pytestmark = [pytest.mark.slow, pytest.mark.mpi]
 
 
-def run(folder: Path, *words: str) -> None:
-    """Runs a Python process that ends well."""
+def run(folder: Path, *words: str) -> str:
+    """Returns the output of a Python process that ends well."""
     done = subprocess.run(
         [sys.executable, *words], cwd=folder, capture_output=True, text=True, timeout=240, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
 
 
 def test_the_guide_runs(tmp_path: Path) -> None:
     """The job completes on two ranks; weightings learn the objective of the small loss better than a sum."""
-    (script,), (job,) = (re.findall(rf"```{kind}\n(.*?)```", PAGE, re.DOTALL) for kind in ("python", "yaml"))
+    (script, angles), (job,) = (re.findall(rf"```{kind}\n(.*?)```", PAGE, re.DOTALL) for kind in ("python", "yaml"))
     (command,) = re.findall(r"```sh\n(.*?)\n```", PAGE, re.DOTALL)
     run(tmp_path, "-c", script)
     (tmp_path / "rooms.yaml").write_text(job)
@@ -37,7 +38,9 @@ def test_the_guide_runs(tmp_path: Path) -> None:
     accuracy = {name: tasks[name]["metrics"]["kind.val_accuracy"] for name in ("sum", "logarithms", "nash")}
     events = [json.loads(line) for line in (folder / "events.jsonl").read_text().splitlines()]
     facts = [each["facts"] for each in events if each.get("task") == "nash" and each["event"] == "layer_ended"]
+    printed = run(tmp_path, "-c", angles)
 
+    assert [line.split()[0] for line in printed.splitlines() if "objective_cosines" in line] == ["nash"] * len(facts)
     assert {name: task["status"] for name, task in tasks.items()} == dict.fromkeys(tasks, "complete")
     assert min(accuracy["logarithms"], accuracy["nash"]) > accuracy["sum"], accuracy
     assert all(tasks[name]["metrics"]["price.val_r2"] > 0.8 for name in ("sum", "logarithms", "nash"))

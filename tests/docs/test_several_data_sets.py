@@ -44,7 +44,7 @@ def test_the_guide_runs(tmp_path: Path) -> None:
     (script,), (job,) = (re.findall(rf"```{kind}\n(.*?)```", PAGE, re.DOTALL) for kind in ("python", "yaml"))
     (commands,) = re.findall(r"```sh\n(.*?)\n```", PAGE, re.DOTALL)
     run(tmp_path, "-c", script)
-    (tmp_path / "rooms.yaml").write_text(job)
+    (tmp_path / "houses.yaml").write_text(job)
     for command in commands.splitlines():
         run(tmp_path, "-m", *shlex.split(command))
     (folder,) = (tmp_path / "runs").iterdir()

@@ -30,6 +30,7 @@ tasks:
   report:
     kind: evaluate
     needs: {trunk: parameters}
+    metrics: [accuracy]
 """
 
 
@@ -176,7 +177,7 @@ def test_a_task_given_twice_is_refused(tmp_path: Path) -> None:
     """YAML alone would drop the first of two tasks of one name in silence."""
     found = problems(tmp_path, GOOD + "  trunk: {kind: evaluate, needs: {trunk: parameters}}\n")
 
-    assert [(p.where, p.message, p.line) for p in found] == [("job.yaml: tasks.trunk", "this key appears twice", 18)]
+    assert [(p.where, p.message, p.line) for p in found] == [("job.yaml: tasks.trunk", "this key appears twice", 19)]
 
 
 @pytest.mark.parametrize(

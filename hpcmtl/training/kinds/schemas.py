@@ -105,7 +105,7 @@ class Trained(TaskBase):
     @field_validator("input", "target", check_fields=False)
     @classmethod
     def _required(cls, value: str | None, info: ValidationInfo) -> str | None:
-        if value is None and not info.data.get("sources"):
+        if value is None and info.data.get("sources", True) == {}:  # without an entry there is an error in `sources`
             raise PydanticKnownError("missing")
         return value
 

@@ -45,8 +45,13 @@ class MixtureKeys(Spec):
     @model_validator(mode="after")
     def _keys_of_rule(self) -> MixtureKeys:
         if (self.temperature is None) == (self.how == "temperature"):
-            needs = "needs" if self.how == "temperature" else "takes no"
-            raise ValueError(f"a mixture `{self.how}` {needs} `temperature`")
+            if self.how == "temperature":
+                raise ValueError(
+                    "a mixture `temperature` needs `temperature`: 1 is proportional, more is nearer to equal"
+                )
+            raise ValueError(
+                f"a mixture `{self.how}` takes no `temperature`; write `how: temperature`, or leave it out"
+            )
         if self.batch_sizes and self.how not in {"fixed", "round_robin"}:
             text = f"a mixture `{self.how}` takes no `batch_sizes`: a step has `batch_size` samples of all sources"
             raise ValueError(f"{text}; write `how: fixed`, or leave them out")

@@ -29,7 +29,9 @@ def check_weighting(task: Joint) -> Iterator[Finding]:
         method = make_method(choice.name, choice.options, WeightingSetup(objectives=tuple(task.heads)))
     except InputError as error:
         for problem in error.problems:
-            yield _path(problem.where), problem.message
+            path = _path(problem.where)
+            needed = f"; write `weighting: {{name: {choice.name}, options: {{{path[-1]}: ...}}}}`"
+            yield path, f"{problem.message}{needed if problem.message == 'is missing' else ''}"
         return
     if method.weighting is None:
         return
