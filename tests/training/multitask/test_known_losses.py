@@ -40,9 +40,9 @@ def sparse_batches():
     return made
 
 
-def trained(group, name):
+def trained(group, name, library="torch", freeze=()):
     """Weights of each step, and the state after all; each step goes on from a checkpoint."""
-    framework, settings = open_framework("torch"), LearnerSettings(suite.PLAIN_SGD, seed=3)
+    framework, settings = open_framework(library), LearnerSettings(suite.PLAIN_SGD, seed=3, freeze=freeze)
     learner = framework.learner(NETWORK, {"input": suite.IMAGE}, OBJECTIVES, settings)
     gradients = StepGradients(make_method(name, {}, WeightingSetup(objectives=NAMES, seed=11)), OBJECTIVES, 2)
     replica = Replica(learner, open_strategy(StrategySettings("mpi"), learner, framework, group), gradients)
@@ -95,3 +95,13 @@ def test_a_label_of_weight_zero_does_not_count():
     assert labelled_in(batch, 3).tolist() == [1.0, 1.0, 0.0]
     assert labelled_in(replace(batch, weights=np.zeros_like(batch.weights)), 3).tolist() == [0.0, 0.0, 0.0]
     assert labelled_in(replace(batch, label_weights=()), 3).tolist() == [1.0, 1.0, 1.0]
+
+
+@pytest.mark.parametrize("library", ["torch", "gluon"])
+@pytest.mark.parametrize("frozen", [("trunk.*",), ("trunk.*", "heads.size.*")])
+def test_a_frozen_trunk_leaves_each_head_its_own_gradient(library, frozen):
+    """Where nothing that is trained is shared, methods by gradients make the steps of the plain sum."""
+    plain = run_ranks(2, trained, "equal", library, frozen)[0][1]
+    for name in ("upgrad", "adatask"):
+        state = run_ranks(2, trained, name, library, frozen)[0][1]
+        assert suite.largest_difference(state, {key: plain[key] for key in plain.keys() & state.keys()}) < 2e-5
