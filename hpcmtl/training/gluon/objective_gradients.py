@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from hpcmtl.errors import InputError, Problem
 from hpcmtl.training.gluon.compat import import_mxnet
 from hpcmtl.training.gluon.layout import view
-from hpcmtl.training.gluon.parameters import reached_parameters
+from hpcmtl.training.gluon.parameters import is_statistic, reached_parameters
 from hpcmtl.training.gluon.random_numbers import seed_all
 from hpcmtl.training.gluon.sparse import is_row_sparse
 from hpcmtl.training.objective_rows import shared_names
@@ -28,6 +28,7 @@ class GradientsOfObjectives:
 
     Attributes:
         private: names of the parameters that only one objective depends on.
+        statistics: NDArrays that MXNet updates in each backward pass, such as running means.
     """
 
     def __init__(self, block: Any, trained: Mapping[str, Any], inputs: int) -> None:
@@ -40,6 +41,7 @@ class GradientsOfObjectives:
         if sparse:
             text = f"the gradients of {', '.join(sparse)} are sparse, and this weighting compares whole gradients"
             raise InputError([Problem("weighting", f"{text}: leave `sparse_grad` out")])
+        self.statistics = [each.data() for each in block.collect_params().values() if is_statistic(each)]
         reached = reached_parameters(block, trained, inputs)
         shared = shared_names(trained, reached)
         self.private = tuple(name for name in trained if name not in shared)
@@ -92,25 +94,34 @@ def passes_of(
         loss: network and losses.
         batch: this rank's share of the batch, or a part of it.
         factors: factor on the losses of each objective.
-        keep: NDArrays that a forward pass changes.
+        keep: NDArrays that a pass changes and that count one pass alone; those of backward passes if nothing is drawn.
         seed: seed of the random numbers of the step; None if none are drawn.
     """
-    before = [array.copy() for array in keep] if seed is not None else []
+    before = [array.copy() for array in keep] if seed is not None else list[Any]()
     forward: list[list[Any]] = []
 
     def run(number: int) -> list[Any]:
         if number == 0 or seed is not None:
-            for array, old in zip(keep, before, strict=False):
-                old.copyto(array)
+            _restore(keep, before)
             if seed is not None:
                 seed_all(seed)
             forward[:] = [loss.forward(batch)]
+            if seed is None:
+                before[:] = [array.copy() for array in keep]  # as the forward pass left them
+        else:
+            _restore(keep, before)
         chosen = [factor if each == number else 0.0 for each, factor in enumerate(factors)]
         last = seed is not None or number == len(factors) - 1
         loss.backward_from(forward[0], batch, chosen, retain_graph=not last)
         return forward[0]
 
     return run
+
+
+def _restore(arrays: Sequence[Any], before: Sequence[Any]) -> None:
+    """Overwrites arrays by what they were; nothing if that was not kept."""
+    for array, old in zip(arrays, before, strict=False):
+        old.copyto(array)
 
 
 def values_of(array: Any) -> np.ndarray[Any, Any]:

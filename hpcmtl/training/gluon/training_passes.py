@@ -80,9 +80,10 @@ class GluonPasses:
         each, parts = self._objective_gradients(), micro_batches(batch, self._accumulate)
         self._begin(batch)
         losses: list[list[Any]] = []
+        keep = each.statistics if seed is None else self._network.constants()
         with self._under_way(batch):
             for number, part in enumerate(parts):
-                passes = passes_of(self._loss, part, factors, self._network.constants(), seed)
+                passes = passes_of(self._loss, part, factors, keep, seed)
                 found: list[Any] = []
                 for objective, found in enumerate(each.backward(passes, self._loss, add=number > 0)):  # noqa: B007 - the last one is used
                     if number == len(parts) - 1 and objective:

@@ -7,6 +7,7 @@ all ranks costs 2 T d (n - 1) / n.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import prod
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -86,7 +87,7 @@ class Shards:
         """
         if self.group.size == 1:
             return block
-        rows = np.ascontiguousarray(block).reshape(-1, self.length)
+        rows = np.ascontiguousarray(block).reshape(prod(block.shape[:-1]), self.length)
         whole = np.empty((self.group.size, *rows.shape), rows.dtype)
         self.group.Allgather(rows, whole)
         joined = whole.transpose(1, 0, 2).reshape(len(rows), self.width)[:, : self.size]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hpcmtl.training.multitask.known_losses import KnownLosses, labelled_in
 from hpcmtl.training.multitask.method import CombinationMethod
 from hpcmtl.training.multitask.shard_sums import Shards
 from hpcmtl.training.multitask.totals import ObjectiveTotals
@@ -26,7 +27,8 @@ if TYPE_CHECKING:
     from hpcmtl.training.strategies.base import SynchronisationStrategy
 
 WEIGHTING, ROWS, LOSSES, LOSSES_AFTER = "weighting/", "weighting_rows/", "replica/step_losses", "replica/losses_after"
-"""Names of state: prefixes of that of weightings and of that of coordinates, and losses of the newest step."""
+KNOWN_LOSSES = "replica/known_losses"
+"""Names of state: prefixes of that of weightings and of that of coordinates, and losses of steps."""
 MEASURED: frozenset[WeightingInput] = frozenset({"losses", "current_losses", "losses_after", "gramian", "epoch"})
 """Inputs of weightings that a training measures."""
 _ROUNDING = 1e-9
@@ -49,9 +51,14 @@ class StepGradients:
         self.weights: tuple[float, ...] = ()
         self.totals = ObjectiveTotals([objective.name for objective in objectives])
         self._needs = _NOTHING if method.weighting is None else method.weighting.needs
+        self._by_losses = bool({"losses", "current_losses"} & self._needs)
+        self._by_losses |= method.transform is not None and method.transform.needs_losses
         self._by_rows = method.weighting is None or method.transform is not None or "gramian" in self._needs
         self._losses: Floats | None = None  # of the newest step over the group, if `_known`
         self._known = True
+        self._known_losses = KnownLosses(len(objectives))
+        self._share_labelled = np.ones(len(objectives))  # of this rank's share of the newest batch
+        self._labelled: Floats | None = None  # of the newest batch over the group, above 0 for those with a label
         self._after: Floats | None = None  # of the same batch, by the parameters after the update
         self._size: int | None = None  # number of values of the shared parameters, once it is known
         self._rows = np.zeros((0, 0), np.float32)  # of this rank
@@ -76,6 +83,8 @@ class StepGradients:
         """
         before = self._newest_losses(learner, strategy) if "losses" in self._needs else None
         measured = ObjectiveMeasurements(losses=before, losses_after=self._after, epoch=number // self._steps_per_epoch)
+        if self._by_losses:
+            self._share_labelled = labelled_in(batch, len(self._factors))
         self._known = False
         if self._by_rows:
             self._compute_by_rows(learner, strategy, batch, measured)
@@ -84,7 +93,8 @@ class StepGradients:
         if "current_losses" in self._needs:
 
             def by_losses(shares: Floats) -> Sequence[float]:
-                return self._weigh(replace(measured, current_losses=self._summed(shares, strategy)))
+                losses = self._measured(shares, strategy)
+                return self._weigh(replace(measured, current_losses=losses, labelled=self._labelled))
 
             learner.forward_backward(batch, by_losses, scale)
         else:
@@ -94,7 +104,8 @@ class StepGradients:
     def after_update(self, learner: Learner, strategy: SynchronisationStrategy, batch: StepInput) -> None:
         """Measures what the method needs of the updated parameters."""
         if "losses_after" in self._needs:
-            self._after = self._summed(learner.losses_of(batch), strategy)
+            self._after = np.ascontiguousarray(learner.losses_of(batch) * self._factors)
+            strategy.sum(self._after)
 
     def state(self, learner: Learner, strategy: SynchronisationStrategy) -> Arrays:
         """Returns copies of the state by name, equal on all ranks."""
@@ -103,6 +114,8 @@ class StepGradients:
             found |= {WEIGHTING + name: array for name, array in self.method.weighting.state().items()}
         if "losses" in self._needs and (losses := self._newest_losses(learner, strategy)) is not None:
             found[LOSSES] = losses.copy()
+        if not np.isnan(self._known_losses.values).all():
+            found[KNOWN_LOSSES] = self._known_losses.values.copy()
         if self._after is not None:
             found[LOSSES_AFTER] = self._after.copy()
         rows = self._of_coordinates()
@@ -116,6 +129,8 @@ class StepGradients:
     def load_state(self, state: Mapping[str, np.ndarray[Any, Any]]) -> None:
         """Restores what `state` returned, on a group of any size; names that are missing take their initial values."""
         self._losses, self._known, self._after = state.get(LOSSES), True, state.get(LOSSES_AFTER)
+        self._known_losses = KnownLosses(len(self._factors))
+        self._known_losses.values = np.array(state.get(KNOWN_LOSSES, self._known_losses.values))
         if self.method.weighting is not None:
             self.method.weighting.load_state(_under(WEIGHTING, state))
         self._row_state = _under(ROWS, state)
@@ -131,23 +146,25 @@ class StepGradients:
         factors: list[float] = (np.array(self.weights) * self._factors).tolist()
         return factors
 
-    def _summed(self, shares: Floats, strategy: SynchronisationStrategy) -> Floats:
-        losses = np.ascontiguousarray(shares * self._factors)
-        strategy.sum(losses)
-        return losses
+    def _measured(self, shares: Floats, strategy: SynchronisationStrategy) -> Floats:
+        """Returns the mean losses of a batch over the group; the newest known ones where it has no label."""
+        found = np.stack([shares * self._factors, self._share_labelled])
+        strategy.sum(found)
+        self._labelled = found[1]
+        return self._known_losses.measured(*found)
 
     def _newest_losses(self, learner: Learner, strategy: SynchronisationStrategy) -> Floats | None:
-        """Returns the mean losses of the newest step over the group; None before the first."""
+        """Returns the mean losses of the newest step over the group, see `_measured`; None before the first."""
         if not self._known:
             shares = learner.newest_losses()
-            self._losses, self._known = None if shares is None else self._summed(shares, strategy), True
+            self._losses, self._known = None if shares is None else self._measured(shares, strategy), True
         return self._losses
 
     def _compute_by_rows(
         self, learner: Learner, strategy: SynchronisationStrategy, batch: StepInput, measured: ObjectiveMeasurements
     ) -> None:
         """Computes the gradients: of the shared parameters over the group, of the others on this rank."""
-        method, shards = self.method, self._shards(learner, strategy)
+        shards = self._shards(learner, strategy)
         rows_state = self._of_coordinates()
         if rows_state is not None and self._row_state:
             rows_state.load_state(shards.cut_state(dict(self._row_state)))
@@ -160,8 +177,8 @@ class StepGradients:
         loss_scale = 1.0 if abs(loss_scale - 1) < _ROUNDING else loss_scale
         if ranks * loss_scale != 1:
             rows /= np.float32(ranks * loss_scale)  # a rank's scale has its number of ranks, for the mean
-        if "current_losses" in self._needs or (method.transform is not None and method.transform.needs_losses):
-            measured = replace(measured, current_losses=self._newest_losses(learner, strategy))
+        if self._by_losses:
+            measured = replace(measured, current_losses=self._newest_losses(learner, strategy), labelled=self._labelled)
         skipped = loss_scale != 1 and not _finite(shards, rows)
         block = rows.sum(axis=0) if skipped else self._combined(shards, rows, measured)
         if loss_scale != 1:

@@ -26,6 +26,8 @@ class ObjectiveMeasurements:
         losses: (objectives,) mean losses of the step before; None also at the first step of the task.
         current_losses: (objectives,) mean losses of this step's batch, before its update. The step waits for them
             between its forward and its backward pass.
+        labelled: (objectives,) above 0 where this step's batch has a label of the objective; None: all have one. Of the
+            others, `losses` and `current_losses` are the newest known ones, and `losses_after` are 0.
         losses_after: (objectives,) mean losses of the batch of the step before, by the parameters after its update;
             None also at the first step. They cost one more forward pass a step.
         gramian: (objectives, objectives) inner products of the gradients of the mean losses of this step, over the
@@ -38,6 +40,7 @@ class ObjectiveMeasurements:
     """
 
     losses: Floats | None = None
+    labelled: Floats | None = None
     current_losses: Floats | None = None
     losses_after: Floats | None = None
     gramian: Floats | None = None

@@ -69,10 +69,11 @@ class GradientRows:
         losses = loss.losses(batch.inputs, batch.targets)
         for number, each in enumerate(losses):
             total, own = weighted(each, batch, number) * factors[number], self._private[number]
-            found = torch.autograd.grad(
-                total, [*self._shared, *own], retain_graph=number + 1 < len(losses), materialize_grads=True
-            )
-            target.take(number, found[: len(self._shared)])
+            wanted, last = [*self._shared, *own], number + 1 == len(losses)
+            # Of an objective all of whose parameters are frozen nothing is wanted, and its loss may have no graph.
+            found = torch.autograd.grad(total, wanted, retain_graph=not last, materialize_grads=True) if wanted else ()
+            if self._shared:
+                target.take(number, found[: len(self._shared)])
             if own:
                 torch._foreach_add_([parameter.grad for parameter in own], list(found[len(self._shared) :]))
             yield losses

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import gluon_suite
 import numpy as np
 import pytest
@@ -11,9 +13,12 @@ from hpcmtl.communicators.inproc import run_ranks
 from hpcmtl.errors import InputError
 from hpcmtl.exchange.store import PARAMETERS
 from hpcmtl.jobfile.tasks import Optimizer
+from hpcmtl.networks.description import Leaf, Shared
 from hpcmtl.networks.models import ConvNet, Mlp
 from hpcmtl.networks.parameter_mapping import ParameterMapping
+from hpcmtl.training.frameworks import open_framework
 from hpcmtl.training.learner import OPTIMIZER
+from hpcmtl.training.learner_settings import LearnerSettings
 from hpcmtl.training.strategies.allreduce import LOSS_SCALE
 from hpcmtl.training.streams import RandomStreams
 
@@ -163,15 +168,25 @@ def test_evaluations_in_between_change_nothing(solo):
     assert same(plain.state(), evaluated.state())
 
 
-def test_gradients_of_objectives_change_statistics_once(solo):
+@pytest.mark.parametrize("dropout", [0.0, 0.5])
+def test_gradients_of_objectives_change_statistics_once(dropout):
     """Running statistics are updated as by an ordinary step, however many passes the objectives need."""
-    ordinary, by_rows = (replica(solo, gluon_suite.NORMALISED).learner for _ in range(2))
-    batch = suite.batches()[0]
-    ordinary.forward_backward(batch, [1.0], 1.0)
-    rows = np.zeros((1, 100_000), np.float32)
-    assert list(by_rows.backward_each(batch, [1.0], 1.0, rows)) == [0]
-    gradients = np.concatenate([array.ravel() for array in ordinary.gradients().values()])
+    names, settings = ("one", "two", "three"), LearnerSettings(suite.PLAIN_SGD, seed=3)
+    heads = tuple((name, Leaf(Mlp(widths=(4,), outputs=3, dropout=dropout))) for name in names)
+    network, objectives = (
+        Shared(Leaf(gluon_suite.NORMALISED), heads),
+        [replace(suite.CLASSES[0], name=n) for n in names],
+    )
+    framework, batch = open_framework("gluon"), suite.batches()[0]
+    batch = replace(batch, targets=batch.targets * 3)
+    ordinary, by_rows = (framework.learner(network, {"input": suite.IMAGE}, objectives, settings) for _ in range(2))
+    for learner in (ordinary, by_rows):
+        learner.reseed(5)
+    ordinary.forward_backward(batch, [1.0, 1.0, 1.0], 1.0)
+    rows = np.zeros((3, 100_000), np.float32)
+    assert list(by_rows.backward_each(batch, [1.0, 1.0, 1.0], 1.0, rows)) == [0, 1, 2]
+    statistics = ordinary.views("statistics")
 
-    np.testing.assert_array_equal(rows[0, : gradients.size], gradients)
-    assert same(ordinary.state(), by_rows.state())
-    assert [name for name in by_rows.views("statistics") if "running" in name] == list(by_rows.views("statistics"))
+    assert [name for name in statistics if "running" in name] == list(statistics)
+    for name, array in by_rows.views("statistics").items():
+        np.testing.assert_array_equal(array, statistics[name])

@@ -81,6 +81,10 @@ class BaseWeighting(NamedState, Generic[OptionsT]):
         """See `Weighting`."""
         raise NotImplementedError
 
+    def labelled(self, measured: ObjectiveMeasurements) -> np.ndarray[Any, Any]:
+        """Returns (objectives,) whether this step's batch has a label of each objective."""
+        return np.ones(self.count, bool) if measured.labelled is None else measured.labelled > 0
+
 
 class GramianWeighting(BaseWeighting[OptionsT]):
     """Base of weightings that need the Gramian of the objectives' gradients alone."""

@@ -50,12 +50,16 @@ class Famo(BaseWeighting[FamoOptions]):
     def weights(self, measured: ObjectiveMeasurements) -> Sequence[float]:
         """See `Weighting`."""
         before = self.values["before"]
-        if np.isfinite(before).all():
-            fallen = np.log(before) - np.log(self._distances("losses_after", measured.losses_after))
-            shares = self._shares()
-            descend(self.values, shares * (fallen - shares @ fallen), self.options)  # softmax's Jacobian, transposed
+        known = np.isfinite(before)  # those with a label in that batch; all others stay
+        if known.any():
+            after = self._distances("losses_after", measured.losses_after)
+            fallen, shares = np.log(before[known]) - np.log(after[known]), self._shares()
+            mean = shares[known] @ fallen / shares[known].sum()
+            gradient = np.zeros(self.count)
+            gradient[known] = shares[known] * (fallen - mean)  # softmax's Jacobian, transposed
+            descend(self.values, gradient, self.options)
         distances = self._distances("current_losses", measured.current_losses)
-        self.values["before"] = distances
+        self.values["before"] = np.where(self.labelled(measured), distances, np.nan)
         scaled = self._shares() / distances
         found: list[float] = (scaled / scaled.sum()).tolist()
         return found

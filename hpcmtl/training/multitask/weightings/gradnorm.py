@@ -43,13 +43,15 @@ class GradNorm(BaseWeighting[GradNormOptions]):
         """See `Weighting`."""
         losses = positive(self, "current_losses", measured.current_losses)
         gramian = finite(self, "gramian", measured.gramian)
-        if np.isnan(self.values["first"]).any():
-            self.values["first"] = losses
+        labelled, first = self.labelled(measured), self.values["first"]
+        if not labelled.any():
+            return self.values["learnt"].tolist()  # type: ignore[no-any-return]
+        first = self.values["first"] = np.where(np.isnan(first) & labelled, losses, first)
         norms = np.sqrt(np.maximum(gramian.diagonal(), 0.0))
         weights = self.values["learnt"]
-        ratios = losses / self.values["first"]
+        ratios = np.where(np.isnan(first), 1.0, losses / first)
         weighted = weights * norms
-        targets = weighted.mean() * (ratios / ratios.mean()) ** self.options.alpha
+        targets = weighted[labelled].mean() * (ratios / ratios[labelled].mean()) ** self.options.alpha
         descend(self.values, np.sign(weighted - targets) * norms, self.options)
         learnt = np.maximum(self.values["learnt"], _LEAST)
         self.values["learnt"] = self.count * learnt / learnt.sum()
