@@ -9,6 +9,7 @@ from hpcmtl.data.mixture import Mixture, UnfitMixtureError, epoch_steps
 from hpcmtl.errors import nearest
 from hpcmtl.jobfile.arrays import UNKNOWN
 from hpcmtl.jobfile.views import SOURCES
+from hpcmtl.networks.input_values import other_inputs
 from hpcmtl.training.kinds.input_arrays import input_path
 from hpcmtl.training.kinds.source_schemas import MixtureKeys
 
@@ -144,6 +145,18 @@ def check_single(sources: Mapping[str, SourceKeys]) -> Iterator[Finding]:
                 )
         if source.target is None and not source.targets:
             yield (SOURCES, name), "has no target; write `target: SOURCE/ARRAY`"
+
+
+def check_names(inputs: Mapping[str, Mapping[str, str]]) -> Iterator[Finding]:
+    """Yields sources that have other inputs than the first one; a network with optional inputs takes both.
+
+    Args:
+        inputs: source -> name of an input of the network -> reference.
+    """
+    (first, names), *others = inputs.items()
+    for source, own in others:
+        if problem := other_inputs(names, own):
+            yield (SOURCES, source, "input"), f"{problem}; all sources have the inputs of {first}"
 
 
 def check_samples(inputs: Mapping[str, Mapping[str, str]], arrays: Mapping[str, ArraySpec]) -> Iterator[Finding]:
