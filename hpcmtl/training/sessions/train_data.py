@@ -50,7 +50,7 @@ class TrainingData:
     """Holds the data of a training task.
 
     Attributes:
-        spec: what its batches read; the first source is the input of the network.
+        spec: what its batches read; the first source is an input of the network.
         first: the arrays, or those of the first of several sources, as they lie in files or in memory.
         held_out: what its validation reads, one for each source of samples.
         read: source of each array by its reference.
