@@ -101,6 +101,11 @@ def check_increment(task: Trained, read: Iterable[str], files: Collection[str]) 
     for key in ("sources", "sampler"):
         if getattr(task, key):
             yield ("increment",), f"does not go with `{key}`, which choose the samples in another way; leave one out"
+    for producer in task.initialise:
+        need = task.needs.get(producer)
+        if need is not None and not need.live:
+            text = f"begins with all parameters of an earlier run, which would overwrite those of {producer}"
+            yield ("increment",), f"{text}; leave `initialise` or `increment` out"
     for reference in read:
         if reference.split("/", 1)[0] not in files:
             text = f"{reference} is made by a task, and new rows are told by those of a data file"

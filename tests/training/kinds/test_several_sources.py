@@ -107,6 +107,15 @@ def test_sources_of_other_inputs(refusals, first):
     assert "tasks.task.sources." in found
 
 
+def test_an_increment_takes_no_other_parameters(refusals):
+    """Parameters of another task would be overwritten by those of the earlier run without a word."""
+    own = {"kind": "train", "model": MLP, "input": "left/x", "target": "left/y", "loss": "softmax_ce", "epochs": 1}
+    taken = {"needs": {"net": "parameters"}, "initialise": {"net": "*"}}
+    found = refusals({**own, **taken, "increment": {"new_since": "nowhere"}})
+
+    assert any("tasks.task.increment: begins with all parameters of an earlier run" in each for each in found), found
+
+
 def test_sound_tasks(refusals):
     """Joint and train tasks on several sources, and tasks that read one source of them, have no problem."""
     reads = {
