@@ -99,7 +99,7 @@ def test_one_object_in_several_places():
 
 
 def test_places_that_shared_an_object_share_it_again():
-    """What was one object before a pass is one afterwards."""
+    """Two places of one object have this one object again after a pass."""
     one = np.zeros(2)
     pair = [one, one]
     before = snapshot(pair)
