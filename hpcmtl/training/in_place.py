@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 COPIED = 64 << 20
 """Largest size in bytes of the arrays of an object that are copied, to give them back their content."""
 _DEPTH = 20  # containers inside of each other
+_SCALARS = (bool, int, float, complex, str, bytes, type(None))
 _BLOCK = 512  # numbers of 8 bytes
 _WEIGHTS = np.random.default_rng(0).integers(0, 2**63, _BLOCK, dtype=np.uint64) * np.uint64(2) + np.uint64(1)
 _STREAMS: dict[type, tuple[Callable[[Any], Any], Callable[[Any, Any], None]]] = {
@@ -108,7 +109,7 @@ def too_large(names: Iterable[str], remedy: str) -> InputError:
     return InputError([Problem("model", f"{text} ({size}): keep such values in {remedy}")])
 
 
-def set_back(value: Any, former: Any, depth: int = 0) -> Any:
+def set_back(value: Any, former: Any) -> Any:
     """Returns an object with the content of a copy that was made of it before; the object itself where it can change.
 
     Several users may hold one list or dict: a copy in its place would be seen by one of them alone.
@@ -116,15 +117,25 @@ def set_back(value: Any, former: Any, depth: int = 0) -> Any:
     Args:
         value: the object.
         former: copy of it.
-        depth: number of containers that it lies in.
     """
-    if type(value) is not type(former) or value is former or depth == _DEPTH:
+    return _set_back(value, former, {}, 0)
+
+
+def _set_back(value: Any, former: Any, done: dict[int, Any], depth: int) -> Any:
+    """Does so with an object that lies in `depth` containers; those that are set back already are `done`, by id.
+
+    A pass may have put one object in several places. It cannot have the former contents of all of them.
+    """
+    if type(value) is not type(former) or value is former or depth == _DEPTH or isinstance(value, _SCALARS):
         return former
+    if id(value) in done:
+        return value if mark_of(value) == mark_of(former) else former
+    done[id(value)] = value
     if isinstance(value, list):
-        inner = [set_back(old, new, depth + 1) for old, new in zip(value, former, strict=False)]
+        inner = [_set_back(old, new, done, depth + 1) for old, new in zip(value, former, strict=False)]
         value[:] = inner + former[len(inner) :]
     elif isinstance(value, dict):
-        entries = {key: set_back(value.get(key), each, depth + 1) for key, each in former.items()}
+        entries = {key: _set_back(value.get(key), each, done, depth + 1) for key, each in former.items()}
         value.clear()
         value.update(entries)
     elif isinstance(value, set):

@@ -810,3 +810,30 @@ class CountedLoss:
     def __call__(self, output, target):
         self.calls += 1
         return nn.functional.cross_entropy(output, target, reduction="none") * self.calls
+
+
+class Optional(nn.Module):
+    """A network whose second input may be left out."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.second = nn.Linear(6, 3), nn.Linear(2, 3)
+
+    def forward(self, x, z=None):
+        return self.first(x) if z is None else self.first(x) + self.second(z)
+
+
+class Shifted(nn.Module):
+    """A running mean of the rows, by which samples are shifted in inference."""
+
+    def __init__(self):
+        super().__init__()
+        self.output = nn.Linear(6, 3)
+        self.register_buffer("mean", torch.zeros(6))
+
+    def forward(self, x):
+        if self.training:
+            with torch.no_grad():
+                self.mean.lerp_(x.mean(0), 0.5)
+            return self.output(x)
+        return self.output(x - 9 * self.mean)

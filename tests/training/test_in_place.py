@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hn
 
 from hpcmtl.training import in_place
-from hpcmtl.training.in_place import COPIED, fingerprint, snapshot
+from hpcmtl.training.in_place import COPIED, fingerprint, set_back, snapshot
 
 ARRAYS = hn.arrays(
     st.sampled_from(["u1", "f4", "i8", "M8[D]", "U3"]), hn.array_shapes(max_dims=3, max_side=40), fill=st.nothing()
@@ -86,3 +86,25 @@ def test_what_cannot_be_pickled_is_compared_by_identity():
 
     assert snapshot(first) is None
     assert in_place.mark_of(first) == in_place.mark_of(first) != in_place.mark_of(second)
+
+
+def test_one_object_in_several_places():
+    """A pass that moves the newest array to the place of an older one: each place gets its own content back."""
+    ring = [np.zeros(2), np.ones(2)]
+    before = snapshot(ring)
+    ring[0] = ring[1]
+    set_back(ring, before.former())
+
+    np.testing.assert_array_equal(ring, [[0, 0], [1, 1]])
+
+
+def test_places_that_shared_an_object_share_it_again():
+    """Two places of one object have this one object again after a pass."""
+    one = np.zeros(2)
+    pair = [one, one]
+    before = snapshot(pair)
+    one += 1
+    set_back(pair, before.former())
+
+    assert pair[0] is pair[1] is one
+    assert not one.any()

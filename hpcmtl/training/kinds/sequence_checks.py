@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from hpcmtl.jobfile.inputs import by_input
 from hpcmtl.jobfile.transforms import READY_MADE
 from hpcmtl.training.kinds.input_arrays import transform_path
 
@@ -42,7 +43,7 @@ def check_sequences(
 def check_unmixed(task: Trained, arrays: Mapping[str, ArraySpec]) -> Iterator[Finding]:
     """Yields those of several sources of a task that have sequences."""
     for source, keys in task.sources.items():
-        read = {keys.input, keys.target, *keys.targets.values()} - {None}
+        read = {*by_input(keys.input).values(), keys.target, *keys.targets.values()} - {None}
         if any(each.ragged for reference, each in arrays.items() if reference in read):
             text = "sequences of different lengths are not mixed with other sources"
             yield ("sources", source), f"{text}; join the files, or seal them with one `length`"

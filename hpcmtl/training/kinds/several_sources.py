@@ -9,6 +9,7 @@ from hpcmtl.data.mixture import Mixture, UnfitMixtureError, epoch_steps
 from hpcmtl.errors import nearest
 from hpcmtl.jobfile.arrays import UNKNOWN
 from hpcmtl.jobfile.views import SOURCES
+from hpcmtl.networks.input_values import other_inputs
 from hpcmtl.training.kinds.input_arrays import input_path
 from hpcmtl.training.kinds.source_schemas import MixtureKeys
 
@@ -100,6 +101,11 @@ def check_increment(task: Trained, read: Iterable[str], files: Collection[str]) 
     for key in ("sources", "sampler"):
         if getattr(task, key):
             yield ("increment",), f"does not go with `{key}`, which choose the samples in another way; leave one out"
+    for producer in task.initialise:
+        need = task.needs.get(producer)
+        if need is not None and not need.live:
+            text = f"begins with all parameters of an earlier run, which would overwrite those of {producer}"
+            yield ("increment",), f"{text}; leave `initialise` or `increment` out"
     for reference in read:
         if reference.split("/", 1)[0] not in files:
             text = f"{reference} is made by a task, and new rows are told by those of a data file"
@@ -144,6 +150,18 @@ def check_single(sources: Mapping[str, SourceKeys]) -> Iterator[Finding]:
                 )
         if source.target is None and not source.targets:
             yield (SOURCES, name), "has no target; write `target: SOURCE/ARRAY`"
+
+
+def check_names(inputs: Mapping[str, Mapping[str, str]]) -> Iterator[Finding]:
+    """Yields sources that have other inputs than the first one; a network with optional inputs takes both.
+
+    Args:
+        inputs: source -> name of an input of the network -> reference.
+    """
+    (first, names), *others = inputs.items()
+    for source, own in others:
+        if problem := other_inputs(names, own):
+            yield (SOURCES, source, "input"), f"{problem}; all sources have the inputs of {first}"
 
 
 def check_samples(inputs: Mapping[str, Mapping[str, str]], arrays: Mapping[str, ArraySpec]) -> Iterator[Finding]:

@@ -14,7 +14,7 @@ from hpcmtl.jobfile.references import to_add
 from hpcmtl.jobfile.schedules import check_schedule
 from hpcmtl.jobfile.transforms import shape_problems
 from hpcmtl.jobfile.work import Work
-from hpcmtl.networks.description import input_values
+from hpcmtl.networks.description import input_names, input_values
 from hpcmtl.training.kinds.fit import check_fit, check_labels, check_weights, objective_path
 from hpcmtl.training.kinds.input_arrays import (
     check_mixed,
@@ -33,6 +33,7 @@ from hpcmtl.training.kinds.several_sources import (
     check_epoch,
     check_increment,
     check_keys,
+    check_names,
     check_samples,
     check_target_shapes,
     with_batch_sizes,
@@ -167,7 +168,9 @@ class TrainedKind(SourcedKind[TrainedT]):
         ]
         yield from dict.fromkeys(found)
         if self.task(job, name).sources:
-            yield from check_samples({view.source: self.network_inputs(view.job, name) for view in views}, arrays)
+            inputs = {view.source: self.network_inputs(view.job, name) for view in views}
+            yield from check_names(inputs) if input_names(self.network(job, name)) is None else ()
+            yield from check_samples(inputs, arrays)
             yield from check_unmixed(self.task(job, name), arrays)
             yield from check_target_shapes({view.source: self.objectives(view.job, name) for view in views}, arrays)
             mixture = self.mixture(job, name, arrays)

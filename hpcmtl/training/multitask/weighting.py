@@ -31,7 +31,7 @@ class ObjectiveMeasurements:
         losses_after: (objectives,) mean losses of the batch of the step before, by the parameters after its update;
             None also at the first step. They cost one more forward pass a step.
         gramian: (objectives, objectives) inner products of the gradients of the mean losses of this step, over the
-            shared parameters (see `Learner.objective_gradients`).
+            shared parameters (see `Learner.backward_each`).
         cross_gramian: (objectives, objectives) inner products of the gradients of two batches drawn independently;
             the row is the objective of the first batch. It is not symmetric.
         validation_products: (objectives,) inner products of the gradient of each objective on this step's batch with

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from hpcmtl.data.sources import Source
     from hpcmtl.training.kinds.schemas import Trained
     from hpcmtl.training.learner import Learner
+    from hpcmtl.training.replica import Replica
     from hpcmtl.training.session import SessionContext
 
 
@@ -65,10 +66,11 @@ class Increment:
         return before
 
     def ended(
-        self, data: HeldOut, learner: Learner, group: Communicator, before: Mapping[str, float]
+        self, data: HeldOut, replica: Replica, group: Communicator, before: Mapping[str, float]
     ) -> dict[str, float]:
         """Returns the metrics of the old test rows, and their changes since `begun`; empty but on the first rank."""
-        found = self._old_test_metrics(data, learner, group)
+        replica.consolidate()  # running statistics of a rank alone are not those that the task publishes
+        found = self._old_test_metrics(data, replica.learner, group)
         return {**found, **{f"{name}_change": value - before[f"{name}_before"] for name, value in found.items()}}
 
     def _old_test_metrics(self, data: HeldOut, learner: Learner, group: Communicator) -> dict[str, float]:

@@ -98,7 +98,7 @@ class TrainSession:
         self._metrics.update({("loss" if n == "main" else f"{n}.loss"): v for n, v in result.losses.items()})
         self._notes.skipped_steps(context, self._skipped.count, result.next_step, self._steps)
         if result.next_step == self._steps:
-            self._metrics.update(self._data.ended(self._learner, context.group, self._metrics))
+            self._metrics.update(self._data.ended(self._replica, context.group, self._metrics))
         checkpoint = self._save(result.next_step, result.totals)
         if result.stopped:
             self._checkpoints.flush()

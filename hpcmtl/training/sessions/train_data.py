@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from hpcmtl.training.kinds.sampler_schema import SamplerKeys
     from hpcmtl.training.kinds.schemas import Trained
     from hpcmtl.training.learner import Learner
+    from hpcmtl.training.replica import Replica
     from hpcmtl.training.session import SessionContext
     from hpcmtl.training.sessions.incremental import Increment
 
@@ -49,7 +50,7 @@ class TrainingData:
     """Holds the data of a training task.
 
     Attributes:
-        spec: what its batches read; the first source is the input of the network.
+        spec: what its batches read; the first source is an input of the network.
         first: the arrays, or those of the first of several sources, as they lie in files or in memory.
         held_out: what its validation reads, one for each source of samples.
         read: source of each array by its reference.
@@ -71,9 +72,9 @@ class TrainingData:
         """Loads the parameters of the earlier run, if there is one, and returns its metrics; see `Increment`."""
         return {} if self.increment is None else self.increment.begun(self.held_out[0], learner, group)
 
-    def ended(self, learner: Learner, group: Communicator, before: Mapping[str, float]) -> dict[str, float]:
+    def ended(self, replica: Replica, group: Communicator, before: Mapping[str, float]) -> dict[str, float]:
         """Returns metrics after the last step (collective); none without an earlier run; see `Increment`."""
-        return {} if self.increment is None else self.increment.ended(self.held_out[0], learner, group, before)
+        return {} if self.increment is None else self.increment.ended(self.held_out[0], replica, group, before)
 
 
 def training_data(

@@ -75,6 +75,47 @@ def train(**changes):
     return {"kind": "train", "model": MLP, "loss": "softmax_ce", "sources": sources, "epochs": 2} | changes
 
 
+def by_name(model, **two):
+    """A train task on two sources that give two inputs by name; the second one gives others if it is told so."""
+    named = {"a": {"input": {"x": "left/x", "z": "left/pairs"}, "target": "left/y"}}
+    return train(
+        model=model,
+        sources={**named, "b": {"input": {"x": "right/x", "z": "right/pairs", **two}, "target": "right/y"}},
+    )
+
+
+FUSION = {"name": "fusion", "encoders": {"x": MLP, "z": MLP}, "outputs": 3}
+
+
+def test_inputs_by_name(refusals):
+    """Sources may give several inputs by name, and each has its own shape."""
+    wide = by_name(FUSION, x="wide/x")
+
+    assert refusals(by_name(FUSION)) == []
+    assert any("sources.b.input.x: wide/x has samples of shape (7,)" in each for each in refusals(wide))
+
+
+@pytest.mark.parametrize("first", ["all", "fewer"])
+def test_sources_of_other_inputs(refusals, first):
+    """Sources whose inputs differ are refused, also where a network of the user's takes some that may be left out."""
+    task = by_name({"name": "own_modules:Optional"})
+    del task["sources"]["b"]["input"]["z"]
+    if first == "fewer":
+        task["sources"] = dict(reversed(task["sources"].items()))
+    (found,) = [each for each in refusals(task) if "all sources have the inputs of" in each]
+
+    assert "tasks.task.sources." in found
+
+
+def test_an_increment_takes_no_other_parameters(refusals):
+    """Parameters of another task would be overwritten by those of the earlier run without a word."""
+    own = {"kind": "train", "model": MLP, "input": "left/x", "target": "left/y", "loss": "softmax_ce", "epochs": 1}
+    taken = {"needs": {"net": "parameters"}, "initialise": {"net": "*"}}
+    found = refusals({**own, **taken, "increment": {"new_since": "nowhere"}})
+
+    assert any("tasks.task.increment: begins with all parameters of an earlier run" in each for each in found), found
+
+
 def test_sound_tasks(refusals):
     """Joint and train tasks on several sources, and tasks that read one source of them, have no problem."""
     reads = {

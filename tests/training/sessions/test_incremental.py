@@ -39,7 +39,7 @@ def task(framework="torch", **changes):
 def benches(bench, tmp_path_factory):
     """Make a bench of the first run, on the old rows, and one on all rows that goes on from it."""
 
-    def make(framework="torch", increment=None, rows=ALL, change=lambda _arrays, _split: None, **changes):
+    def make(framework="torch", increment=None, rows=ALL, change=lambda _arrays, _split: None, both=None, **changes):
         folder = tmp_path_factory.mktemp("increment")
         defaults = {"batch_size": BATCH, "optimizer": {"name": "sgd", "learning_rate": RATE}, "engine": "mpi"}
         for name, count in (("old", OLD), ("new", rows)):
@@ -48,12 +48,15 @@ def benches(bench, tmp_path_factory):
                 change(given, split)
             write_dataset_file(folder / f"{name}.h5", given, split)
         data = {name: {"rows": str(folder / f"{name}.h5")} for name in ("old", "new")}
-        first = bench({"net": task(framework)}, data=data["old"], defaults=defaults, seed=SEED)
+        first = bench({"net": task(framework, **(both or {}))}, data=data["old"], defaults=defaults, seed=SEED)
         first.directory.data_file.write_text(json.dumps(fingerprints_to_json(fingerprints_of([folder / "old.h5"]))))
         first.run("net")
         keys = {"new_since": str(first.directory.path), **(increment or {"replay": REPLAY})}
         later = lambda **more: bench(  # noqa: E731
-            {"net": task(framework, increment=keys, **changes, **more)}, data=data["new"], defaults=defaults, seed=SEED
+            {"net": task(framework, increment=keys, **(both or {}), **changes, **more)},
+            data=data["new"],
+            defaults=defaults,
+            seed=SEED,
         )
         return first, later
 
@@ -108,6 +111,20 @@ def test_it_trains_as_a_plain_script(benches, framework):
         assert metrics["old_test_accuracy"] == pytest.approx(accuracy(found))
         assert metrics["old_test_accuracy_change"] == pytest.approx(accuracy(found) - accuracy(start))
     assert max(np.abs(start[name] - expected[name]).max() for name in start) > 0.05
+
+
+def test_forgetting_is_that_of_the_published_network(benches):
+    """Each rank has running statistics of its own rows: without validation too, metrics are of their mean."""
+    own = {"model": {"name": "own_modules:Shifted"}, "metrics": ["log_loss"], "validate_every": 0}
+    _, later = benches(both=own)
+    done = later()
+    metrics = done.run("net", 3)[-1].metrics
+    found = {name.removeprefix(PARAMETERS): array for name, array in done.parameters("net").items()}
+    data, split = arrays(OLD)
+    scores = (data["x"] - 9 * found["mean"]) @ found["output.weight"].T + found["output.bias"]
+    losses = np.log(np.exp(scores).sum(axis=1)) - scores[np.arange(OLD), data["y"]]
+
+    assert metrics["old_test_log_loss"] == pytest.approx(losses[split == 2].mean(), rel=1e-4)
 
 
 def test_without_replay_only_new_rows_are_seen(benches):
