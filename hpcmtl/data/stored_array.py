@@ -59,19 +59,23 @@ Found: TypeAlias = h5py.Dataset | AdoptedArray | RaggedDataset | LengthsDataset
 """What `find_array` returns."""
 
 
-def value_blocks(dataset: Found) -> Iterator[tuple[NDArray[Any], Ints]]:
-    """Yields all values of an array in blocks (n, ...) of about 1 MiB, and the numbers (n,) of their samples.
+def value_blocks(dataset: Found, first: int | None = None) -> Iterator[tuple[NDArray[Any], Ints]]:
+    """Yields the values of an array in blocks (n, ...) of about 1 MiB, and the numbers (n,) of their samples.
 
     Samples of different lengths have no padding, and as many equal numbers as values.
+
+    Args:
+        dataset: the array.
+        first: number of the first samples whose values are read; None for all samples.
     """
-    rows = rows_per_chunk(dataset.shape, dataset.dtype)
-    for start in range(0, len(dataset) if dataset.size else 0, rows):
-        samples = np.arange(start, min(start + rows, len(dataset)))
+    rows, stop = rows_per_chunk(dataset.shape, dataset.dtype), len(dataset) if first is None else first
+    for start in range(0, stop if dataset.size else 0, rows):
+        samples = np.arange(start, min(start + rows, stop))
         if isinstance(dataset, RaggedDataset):
             block = dataset.stored(start, start + len(samples))
             samples = np.repeat(samples, dataset.lengths[samples])
         else:
-            block = dataset[start : start + rows]
+            block = dataset[start : start + len(samples)]
         yield np.ascontiguousarray(block), samples
 
 
