@@ -103,10 +103,10 @@ class StepMixup:
     all_shares: Floats
 
     def labelled(self, counts: NDArray[np.float32]) -> float:
-        """Returns the number of labelled samples of the whole batch, where each counts by its shares in mixed samples.
+        """Returns the number of samples of the whole batch that a mean is over, each by its shares in mixed samples.
 
         Args:
-            counts: (whole batch,) the known part of the labels of each sample.
+            counts: (whole batch,) the part of the labels of each sample that a mean is over.
         """
         known = counts.astype(np.float64)
         return float(np.sum(self.all_shares * known + (1 - self.all_shares) * known[self.all_partners]))
