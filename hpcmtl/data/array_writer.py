@@ -95,7 +95,8 @@ class ArrayWriter:
             missing -= len(parts[-1])
         whole = parts[0] if len(parts) == 1 else np.concatenate(parts)
         block = np.ascontiguousarray(whole, dtype=self._dtype)
-        self.problem = value_problem(block, self._written, self._classes, self._missing) if self._checked else None
+        samples = self._written + np.arange(count)
+        self.problem = value_problem(block, samples, self._classes, self._missing) if self._checked else None
         if self.problem is None:
             self._dataset[self._written : self._written + count] = block
             self._checksum = checksum_of(block, self._checksum)

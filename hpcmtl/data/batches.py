@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from hpcmtl.data.epochs import EpochPlan, SplitEpochs
-from hpcmtl.data.mixup import TARGETS_PER_ROW, BatchMixup, StepMixup, step_mixup
+from hpcmtl.data.mixup import TARGETS_PER_ROW, BatchMixup, EpochMixup, StepMixup
 from hpcmtl.data.prefetch import Prefetched, items_ahead
 from hpcmtl.data.shard import shard
 from hpcmtl.data.shared_memory import address_space_left
@@ -213,7 +213,7 @@ def _batches(request: _ReadRequest, block: int, rows_of: RowsOf) -> Iterator[Bat
     for epoch, steps in _epochs(request):
         order = request.plan.order(request.indices, block, request.cursor.seed, epoch)
         if request.spec.mixup is not None:
-            steps = [_with_partners(request.spec.mixup, step, order, epoch) for step in steps]  # noqa: PLW2901
+            steps = _with_partners(request.spec.mixup, steps, order, epoch)  # noqa: PLW2901
         rows = rows_of(order, [step.positions for step in steps])
         for step, (indices, arrays) in zip(steps, rows, strict=True):
             weights, samples = _weights(step, arrays), len(step.whole)
@@ -229,10 +229,11 @@ def _batches(request: _ReadRequest, block: int, rows_of: RowsOf) -> Iterator[Bat
             yield batch if step.mixed is None else _mixed_batch(step.mixed, batch)
 
 
-def _with_partners(mixup: BatchMixup, step: _RankStep, order: Ints, epoch: int) -> _RankStep:
-    """Returns a step with its mixup, and with the positions of its samples and their partners."""
-    mixed = step_mixup(mixup, order, step.whole, step.positions, epoch)
-    return replace(step, positions=mixed.positions, mixed=mixed)
+def _with_partners(mixup: BatchMixup, steps: list[_RankStep], order: Ints, epoch: int) -> list[_RankStep]:
+    """Returns the steps of an epoch with their mixup, and with the positions of their samples and the partners."""
+    whole = EpochMixup(mixup, order, epoch)
+    mixed = [whole.step(step.whole, step.positions) for step in steps]
+    return [replace(step, positions=each.positions, mixed=each) for step, each in zip(steps, mixed, strict=True)]
 
 
 def _mixed_batch(mixed: StepMixup, batch: Batch) -> Batch:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from hpcmtl.arrays import Ints
     from hpcmtl.networks.objective import Missing
 
 SPLIT = "split"
@@ -115,13 +116,13 @@ def attribute_problems(
 
 
 def value_problem(
-    block: NDArray[Any], start: int, classes: int, missing: Collection[Missing] = frozenset()
+    block: NDArray[Any], samples: Ints, classes: int, missing: Collection[Missing] = frozenset()
 ) -> str | None:
     """Returns a description of the first invalid value of a block, or None.
 
     Args:
         block: (rows, ...) values.
-        start: sample number of the first row.
+        samples: (rows,) numbers of the samples that they belong to.
         classes: number of named classes, 0 if none are named.
         missing: numbers that stand for missing values, and are valid.
     """
@@ -129,11 +130,11 @@ def value_problem(
     if block.dtype.kind == "f" and (wrong := ~np.isfinite(block) & known).any():
         row = int(np.argwhere(wrong)[0][0])
         if np.isnan(block[row]).any():
-            return f"sample {start + row} holds NaN; drop such samples or fill in a value; {_DECLARED.format('nan')}"
-        return f"sample {start + row} holds Inf; drop such samples or fill in a value and write the file again"
+            return f"sample {samples[row]} holds NaN; drop such samples or fill in a value; {_DECLARED.format('nan')}"
+        return f"sample {samples[row]} holds Inf; drop such samples or fill in a value and write the file again"
     if classes and (outside := ((block < 0) | (block >= classes)) & known).any():
         row = int(np.argwhere(outside)[0][0])
         found = block[outside][0]
-        text = f"sample {start + row} has label {found}; {classes} classes are named, so write 0 to {classes - 1}"
+        text = f"sample {samples[row]} has label {found}; {classes} classes are named, so write 0 to {classes - 1}"
         return text if found >= 0 else f"{text}; {_DECLARED.format(found)}"
     return None

@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hpcmtl.data.adopted_array import originals_in
-from hpcmtl.data.contract import SPLIT, rows_per_chunk
+from hpcmtl.data.contract import SPLIT
 from hpcmtl.data.hdf5 import class_names, describe, read_split
+from hpcmtl.data.missing import declared, is_known
 from hpcmtl.data.open_file import naming_damage, open_sealed
 from hpcmtl.data.ragged_dataset import RaggedDataset
 from hpcmtl.data.sealing.told import one_line
 from hpcmtl.data.sealing.vocabulary import PADDING
 from hpcmtl.data.split import SPLIT_CODES
-from hpcmtl.data.stored_array import find_array, is_adopted
+from hpcmtl.data.stored_array import find_array, is_adopted, value_blocks
 from hpcmtl.data.text import own_dtype, own_form
 from hpcmtl.data.values import pass_over
 from hpcmtl.errors import InputError, Problem
@@ -51,7 +52,8 @@ class ArrayReport:
         units: unit of the values, if the file says it.
         low, high: extremes of finite values, as stored; None without one.
         not_finite: number of NaN and Inf.
-        missing: number of samples that a dataset of the name NAME_mask calls missing; None if there is none.
+        missing: number of samples that a dataset NAME_mask calls missing, or of values that the attribute `missing`
+            names; None with neither of them.
         class_number: number of class names.
         classes: the first class names.
         class_counts: split -> class -> number of values.
@@ -122,41 +124,34 @@ def describe_file(path: str | os.PathLike[str], report: StageReport) -> FileRepo
 
 @dataclass(frozen=True, kw_only=True)
 class _Pass:
-    """Holds what a pass over the values of a dataset shows."""
+    """Holds what a pass over the values of a dataset shows; the range is that of the known ones."""
 
     low: float | None
     high: float | None
     not_finite: int
+    missing: int
     counts: NDArray[np.int64]
 
 
 def _passed(dataset: Found, split: NDArray[np.uint8], classes: int) -> _Pass:
-    counts = np.zeros((len(SPLIT_CODES), classes), np.int64)
-    low, high, not_finite = np.inf, -np.inf, 0
-    step = rows_per_chunk(dataset.shape, dataset.dtype)
-    for start in range(0, len(dataset) if dataset.size and dataset.dtype.kind in "iuf" else 0, step):
-        block, codes = _block(dataset, split, start, min(start + step, len(dataset)))
-        finite = block[np.isfinite(block)]
-        not_finite += block.size - finite.size
+    counts, numbers = np.zeros((len(SPLIT_CODES), classes), np.int64), declared(dataset.attrs)
+    low, high, not_finite, missing = np.inf, -np.inf, 0, 0
+    for block, samples in value_blocks(dataset) if dataset.dtype.kind in "iuf" else ():
+        known = np.logical_and.reduce([np.ones(block.shape, np.bool_), *(is_known(block, each) for each in numbers)])
+        finite = block[np.isfinite(block) & known]
+        missing += block.size - int(known.sum())
+        not_finite += int(known.sum()) - finite.size
         if finite.size:
             low, high = min(low, finite.min().item()), max(high, finite.max().item())
         if classes and block.dtype.kind in "iu":
-            codes = np.repeat(codes, math.prod(block.shape[1:]))
+            codes = np.repeat(split[samples].astype(np.int64), math.prod(block.shape[1:]))
             flat = block.reshape(-1).astype(np.int64)
-            known = (flat >= 0) & (flat < classes)
-            counts += np.bincount((codes * classes + flat)[known], minlength=counts.size).reshape(counts.shape)
-    known_range = low <= high
+            valid = (flat >= 0) & (flat < classes)
+            counts += np.bincount((codes * classes + flat)[valid], minlength=counts.size).reshape(counts.shape)
+    some = low <= high
     return _Pass(
-        low=low if known_range else None, high=high if known_range else None, not_finite=not_finite, counts=counts
+        low=low if some else None, high=high if some else None, not_finite=not_finite, missing=missing, counts=counts
     )
-
-
-def _block(dataset: Found, split: NDArray[np.uint8], start: int, stop: int) -> tuple[NDArray[Any], NDArray[np.int64]]:
-    """Returns values (n, ...) of some samples, without padding, and the split of the sample of each."""
-    codes = split[start:stop].astype(np.int64)
-    if isinstance(dataset, RaggedDataset):
-        return dataset.stored(start, stop), np.repeat(codes, dataset.lengths[start:stop])
-    return dataset[start:stop], codes
 
 
 def _array_report(
@@ -178,7 +173,7 @@ def _array_report(
         low=found.low,
         high=found.high,
         not_finite=found.not_finite,
-        missing=missing,
+        missing=found.missing if missing is None and declared(dataset.attrs) else missing,
         class_number=len(classes),
         classes=classes[:100],
         class_counts=_counts_by_name(found.counts, classes),

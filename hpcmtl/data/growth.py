@@ -5,20 +5,21 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from hpcmtl.data.array_writer import checksum_of
-from hpcmtl.data.contract import SPLIT, rows_per_chunk
+from hpcmtl.data.contract import SPLIT
 from hpcmtl.data.open_file import naming_damage, open_sealed
-from hpcmtl.data.stored_array import array_names, find_array
+from hpcmtl.data.ragged_dataset import RaggedDataset
+from hpcmtl.data.stored_array import array_names, find_array, value_blocks
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
     from pathlib import Path
 
     from hpcmtl.data.fingerprint import Fingerprint
+    from hpcmtl.data.stored_array import Found
 
 _WORDS = re.compile(r"^(?P<dtype>\S+), \((?P<rows>\d+),(?P<shape>[^)]*)\), crc32 (?P<checksum>[0-9a-f]{8})")
+_SCALE = re.compile(r", scale (?P<scale>[^,]+)")
 
 
 def rows_before(path: Path, names: Collection[str], earlier: Iterable[Fingerprint]) -> int | None:
@@ -50,18 +51,28 @@ def _rows(known: Fingerprint, name: str) -> int:
 
 
 def _begins_with(path: Path, name: str, known: Fingerprint) -> bool:
-    """Returns whether the first rows of an array are all those that it had in an earlier run."""
-    words = _WORDS.match(known.arrays[name])
+    """Returns whether the first rows of an array are all those that it had in an earlier run, as networks read them."""
+    text = known.arrays[name]
+    words, scale = _WORDS.match(text), _SCALE.search(text)
     with open_sealed(path) as file:
         if words is None or name not in array_names(file):
             return False
         dataset, count = find_array(file, path, name), int(words["rows"])
+        ragged = isinstance(dataset, RaggedDataset)
         shape = tuple(int(each) for each in words["shape"].split(",") if each.strip())
-        if (str(dataset.dtype), tuple(dataset.shape[1:])) != (words["dtype"], shape) or len(dataset) < count:
+        # New samples may be longer than all old ones.
+        same = (dataset.shape[2:], shape[1:]) if ragged else (dataset.shape[1:], shape)
+        if str(dataset.dtype) != words["dtype"] or same[0] != same[1] or len(dataset) < count:
             return False
-        rows, checksum = rows_per_chunk(dataset.shape, dataset.dtype), 0
-        for start in range(0, count, rows):
-            with naming_damage(path, name, dataset):
-                block = np.ascontiguousarray(dataset[start : min(start + rows, count)])
-            checksum = checksum_of(block, checksum)
-        return checksum == int(words["checksum"], 16)
+        if dataset.attrs.get("scale") != (None if scale is None else float(scale["scale"])):
+            return False
+        with naming_damage(path, name, dataset):
+            return _checksum_of_first(dataset, count) == int(words["checksum"], 16)
+
+
+def _checksum_of_first(dataset: Found, count: int) -> int:
+    """Returns the checksum that an array of the first samples alone would have."""
+    checksum = 0
+    for block, _ in value_blocks(dataset, count):
+        checksum = checksum_of(block, checksum)
+    return checksum_of(dataset.lengths[:count], checksum) if isinstance(dataset, RaggedDataset) else checksum

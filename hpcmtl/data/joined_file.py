@@ -96,7 +96,7 @@ class JoinedFile:
         found = [source.described().datasets[source.dataset] for source in sources]
         dtype = np.result_type(*(each.dtype for each in found)) if found else np.dtype(np.float32)
         dtype = np.dtype(np.float32) if dtype.kind == "f" else dtype  # as readers deliver them
-        shape = found[0].shape if found else ()
+        shape = max((each.shape for each in found), key=len, default=())  # masks: one number a sample, or one a label
         size = len(self.split) * dtype.itemsize * int(np.prod(shape, dtype=np.int64))
         return DatasetDescription(name, shape, dtype, found[0].classes if found else None, size)
 
@@ -121,6 +121,14 @@ class _JoinedRows:
         for part, begin, end in zip(self._parts, self._begins, self._begins[1:], strict=False):
             start, stop = max(rows.start, int(begin)), min(rows.stop, int(end))
             if start < stop:
-                values = part.read(start - begin, stop - begin) if isinstance(part, ArrayReader) else part
-                out[start - rows.start : stop - rows.start] = values
+                place = out[start - rows.start : stop - rows.start]
+                place[...] = _rows(part, start - int(begin), stop - int(begin), place.ndim)
         return out
+
+
+def _rows(part: ArrayReader | NDArray[Any], start: int, stop: int, axes: int) -> NDArray[Any]:
+    """Returns rows of a part for a number of axes: one number a sample stands for all its labels."""
+    if not isinstance(part, ArrayReader):
+        return part
+    values = part.read(start, stop)
+    return values.reshape(*values.shape, *[1] * (axes - values.ndim))

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from hpcmtl.data.sources import Source
     from hpcmtl.networks.objective import ClassWeights, MeanOver, Missing
 
-_ROWS = 1 << 14  # read at once
+_ROWS, _BYTES = 1 << 14, 4 << 20
+"""Limits of the labels that are read at once: samples, and bytes."""
 
 
 def known_labels(values: NDArray[Any], missing: Missing | None, mask: NDArray[Any] | None) -> Known:
@@ -61,9 +62,9 @@ class Labels:
         mask: key under which the rows of the mask are read; None without a mask.
         placeholder: known label that a loss sees in place of a missing number, with weight 0. It is one that the loss
             takes: 0 times a loss of NaN would be NaN.
-        counts: (samples of the split,) float32, the known part of the labels of each sample: 1 for all of them.
+        counts: (samples of the split,) float32, the part of the labels of each sample that a mean is over: 1 for all of
+            them.
         class_weights: (classes,) float32 factors by the class of a label; None for none.
-        mean_over: what a mean over a batch is over, see `Objective.mean_over`.
         padding: padding of labels of different lengths; None for labels of one length.
     """
 
@@ -72,7 +73,6 @@ class Labels:
     placeholder: Any
     counts: NDArray[np.float32]
     class_weights: NDArray[np.float32] | None = None
-    mean_over: MeanOver = "labelled"
     padding: Padding | None = None
 
     def known(self, values: NDArray[Any], masks: NDArray[Any] | None, numbers: Ints) -> tuple[NDArray[Any], Known]:
@@ -82,8 +82,6 @@ class Labels:
 
     def labelled(self, places: Ints) -> float:
         """Returns the number of samples at some places of the split that a mean is over; one may count in part."""
-        if self.mean_over == "batch":
-            return float(len(places))
         return float(self.counts[places].sum(dtype=np.float64))
 
     def weights(self, values: NDArray[Any], known: Known, samples: int, labelled: float) -> NDArray[np.float32]:
@@ -114,6 +112,8 @@ def read_labels(
     missing: Missing | None,
     class_weights: ClassWeights | None,
     numbers: Ints,
+    *,
+    mean_over: MeanOver = "labelled",
 ) -> Labels:
     """Reads all labels of a split once, block by block.
 
@@ -123,6 +123,7 @@ def read_labels(
         missing: number that stands for a missing label; None if no number does.
         class_weights: weights of classes; ``balanced`` ones are made from the known labels of the split.
         numbers: (n,) ascending numbers of the samples in the split.
+        mean_over: what a mean over a batch is over, see `Objective.mean_over`; padding never counts.
 
     Raises:
         InputError: no label of the split is known, or one is no class where there are weights of classes.
@@ -131,12 +132,14 @@ def read_labels(
     counts = np.empty(len(numbers), np.float32)
     placeholder, classes, table = None, np.zeros(0, np.int64), None
     with open_sources(sources) as readers:
-        for start in range(0, len(numbers), _ROWS):
-            wanted = numbers[start : start + _ROWS]
+        rows = max(1, min(_ROWS, _BYTES // max(1, *(each.sample_bytes for each in readers.values()))))
+        for start in range(0, len(numbers), rows):
+            wanted = numbers[start : start + rows]
             values, *masks = (readers[each.key].rows(wanted, lambda: None) for each in sources)
             present = real_places(target.padding, wanted, values.shape)
             known = present & known_labels(values, missing, masks[0] if masks else None)
-            counts[start : start + _ROWS] = known.reshape(len(wanted), -1).mean(axis=1)
+            counted = known if mean_over == "labelled" else np.broadcast_to(present, values.shape)
+            counts[start : start + rows] = counted.reshape(len(wanted), -1).mean(axis=1)
             if placeholder is None and known.any():
                 placeholder = values[known][0].item()
             if class_weights is not None:

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 TARGETS_PER_ROW = 2
 """Rows of targets, weights and masks of each mixed row of inputs: those of the sample, then those of its partner."""
 _SHARE, _FACTOR, _PARTNER = 7, 8, 9  # salts
+_AT_ONCE = 1 << 13
+"""Samples whose shares are made at once."""
 
 
 @dataclass(frozen=True)
@@ -88,28 +90,33 @@ class StepMixup:
         positions: (m,) ascending positions in the epoch of all samples that the rank reads: its own and their partners.
         own: (n,) places among these of the samples of its share.
         partners: (n,) places of their partners.
-        shares: (n,) shares of the former in the mixed samples.
         inputs: keys of the arrays that are mixed.
+        whole: (whole batch,) positions in the epoch of the samples of the step.
         all_partners: (whole batch,) place of each sample's partner in the batch.
-        all_shares: (whole batch,) shares of all samples.
+        epoch: mixup of the epoch, which has the shares of all samples.
     """
 
     positions: Ints
     own: Ints
     partners: Ints
-    shares: Floats
     inputs: tuple[str, ...]
+    whole: Ints
     all_partners: Ints
-    all_shares: Floats
+    epoch: EpochMixup
+
+    @property
+    def shares(self) -> Floats:
+        """Shares (n,) that the samples of the share of the rank have in the mixed samples."""
+        return self.epoch.shares(self.whole)[np.searchsorted(self.whole, self.positions[self.own])]
 
     def labelled(self, counts: NDArray[np.float32]) -> float:
-        """Returns the number of labelled samples of the whole batch, where each counts by its shares in mixed samples.
+        """Returns the number of samples of the whole batch that a mean is over, each by its shares in mixed samples.
 
         Args:
-            counts: (whole batch,) the known part of the labels of each sample.
+            counts: (whole batch,) the part of the labels of each sample that a mean is over.
         """
-        known = counts.astype(np.float64)
-        return float(np.sum(self.all_shares * known + (1 - self.all_shares) * known[self.all_partners]))
+        known, shares = counts.astype(np.float64), self.epoch.shares(self.whole)
+        return float(np.sum(shares * known + (1 - shares) * known[self.all_partners]))
 
     def rows(self, key: str, array: NDArray[Any]) -> NDArray[Any]:
         """Returns (n, ...) mixed samples, or (2n, ...) targets, from the rows at all positions."""
@@ -121,7 +128,8 @@ class StepMixup:
 
     def weights(self, weights: NDArray[np.float32]) -> NDArray[np.float32]:
         """Returns the weights of all targets, from those of the samples at all positions."""
-        parts = np.stack([self.shares, 1 - self.shares], axis=1).astype(np.float32)
+        shares = self.shares
+        parts = np.stack([shares, 1 - shares], axis=1).astype(np.float32)
         found: NDArray[np.float32] = self.both(weights) * parts.reshape(-1)
         return found
 
@@ -131,27 +139,38 @@ class StepMixup:
         return found
 
 
-def step_mixup(mixup: BatchMixup, order: Ints, whole: Ints, mine: Ints, epoch: int) -> StepMixup:
-    """Returns how the samples of one rank in a step are mixed.
+class EpochMixup:
+    """Tells how the samples of an epoch are mixed; shares are made for many steps at once, as a step costs as much."""
 
-    Args:
-        mixup: how the task mixes.
-        order: sample numbers of the epoch.
-        whole: ascending positions in `order` of the samples of the step.
-        mine: positions of the share of the rank.
-        epoch: the epoch.
-    """
-    numbers = order[whole]
-    all_partners, all_shares = mixup.partners(numbers, epoch), mixup.shares(numbers, epoch)
-    places = np.searchsorted(whole, mine)
-    partners = whole[all_partners[places]]
-    positions = np.unique(np.concatenate([mine, partners]))
-    return StepMixup(
-        positions=positions,
-        own=np.searchsorted(positions, mine),
-        partners=np.searchsorted(positions, partners),
-        shares=all_shares[places],
-        inputs=mixup.inputs,
-        all_partners=all_partners,
-        all_shares=all_shares,
-    )
+    def __init__(self, mixup: BatchMixup, order: Ints, epoch: int) -> None:
+        """Takes the sample numbers of the epoch; no share is made yet."""
+        self._mixup, self._order, self._epoch = mixup, order, epoch
+        self._start, self._made = 0, np.zeros(0)
+
+    def shares(self, whole: Ints) -> Floats:
+        """Returns the shares of the samples at consecutive positions in the epoch."""
+        start, stop = int(whole[0]), int(whole[-1]) + 1
+        if not self._start <= start <= stop <= self._start + len(self._made):
+            self._start = start
+            self._made = self._mixup.shares(self._order[start : max(stop, start + _AT_ONCE)], self._epoch)
+        return self._made[start - self._start : stop - self._start]
+
+    def step(self, whole: Ints, mine: Ints) -> StepMixup:
+        """Returns how the samples of one rank in a step are mixed.
+
+        Args:
+            whole: consecutive positions in the epoch of the samples of the step.
+            mine: positions of the share of the rank.
+        """
+        all_partners = self._mixup.partners(self._order[whole], self._epoch)
+        partners = whole[all_partners[np.searchsorted(whole, mine)]]
+        positions = np.unique(np.concatenate([mine, partners]))
+        return StepMixup(
+            positions=positions,
+            own=np.searchsorted(positions, mine),
+            partners=np.searchsorted(positions, partners),
+            inputs=self._mixup.inputs,
+            whole=whole,
+            all_partners=all_partners,
+            epoch=self,
+        )

@@ -13,30 +13,14 @@ from hpcmtl.data.ragged_dataset import OFFSETS, VALUES
 from hpcmtl.data.sequences import joined, offsets_of
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Mapping
 
     import h5py
-    from numpy.typing import NDArray
 
     from hpcmtl.arrays import Ints
     from hpcmtl.data.sequences import Sequences
-    from hpcmtl.networks.objective import Missing
 
 _MANY = 1 << 24  # the number of values is not known before all have come: chunks are as those of many
-
-
-def problem_of_samples(
-    values: NDArray[Any], lengths: Ints, start: int, classes: int, missing: Collection[Missing]
-) -> str | None:
-    """Returns a description of the first invalid value of some samples, or None; see `value_problem`."""
-    if value_problem(values, 0, classes, missing) is None:
-        return None
-    ends = np.cumsum(lengths)
-    for row, (end, length) in enumerate(zip(ends.tolist(), lengths.tolist(), strict=True)):
-        problem = value_problem(values[None, end - length : end], start + row, classes, missing)
-        if problem is not None:
-            return problem
-    return None
 
 
 class RaggedWriter:
@@ -96,7 +80,8 @@ class RaggedWriter:
         self._waiting.clear()
         values, lengths = np.ascontiguousarray(rows.values, dtype=self._values.dtype), rows.lengths
         if self._checked:
-            self.problem = problem_of_samples(values, lengths, self._written, self._classes, self._missing)
+            samples = np.repeat(self._written + np.arange(len(lengths)), lengths)
+            self.problem = value_problem(values, samples, self._classes, self._missing)
         if self.problem is not None:
             return
         start = len(self._values)

@@ -189,10 +189,14 @@ def _is_still(path: Path, descriptor: int) -> bool:
 def _remove_abandoned(folder: Path) -> None:
     """Removes the folders of runs whose ranks on this node were all killed."""
     for other in folder.parent.glob(f"{PREFIX}*"):
-        if other != folder and other.lstat().st_uid == os.getuid() and (other / "users").is_file():
-            with _open(other / "users") as users:
-                if _locked(users, fcntl.LOCK_EX):
-                    shutil.rmtree(other, ignore_errors=True)
+        if other == folder:
+            continue
+        # Ranks that begin at the same time remove the same folders; a file of such a name is not ours.
+        with suppress(FileNotFoundError, NotADirectoryError):
+            if other.lstat().st_uid == os.getuid():
+                with _open(other / "users") as users:
+                    if _locked(users, fcntl.LOCK_EX):
+                        shutil.rmtree(other, ignore_errors=True)
 
 
 @contextmanager

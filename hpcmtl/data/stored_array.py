@@ -5,20 +5,22 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import h5py
+import numpy as np
 
 from hpcmtl.data.adopted_array import AdoptedArray, adopted_array, adopted_names
-from hpcmtl.data.contract import SPLIT
+from hpcmtl.data.contract import SPLIT, rows_per_chunk
 from hpcmtl.data.open_file import ADOPTED_FORMAT, find_dataset
 from hpcmtl.data.ragged_dataset import LengthsDataset, RaggedDataset, is_ragged, lengths_dataset, ragged_dataset
 from hpcmtl.data.sequences import LENGTH
 from hpcmtl.errors import InputError, Problem
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-    import numpy as np
     from numpy.typing import NDArray
+
+    from hpcmtl.arrays import Ints
 
 
 class StoredArray(Protocol):
@@ -55,6 +57,26 @@ def array_names(file: h5py.File) -> list[str]:
 
 Found: TypeAlias = h5py.Dataset | AdoptedArray | RaggedDataset | LengthsDataset
 """What `find_array` returns."""
+
+
+def value_blocks(dataset: Found, first: int | None = None) -> Iterator[tuple[NDArray[Any], Ints]]:
+    """Yields the values of an array in blocks (n, ...) of about 1 MiB, and the numbers (n,) of their samples.
+
+    Samples of different lengths have no padding, and as many equal numbers as values.
+
+    Args:
+        dataset: the array.
+        first: number of the first samples whose values are read; None for all samples.
+    """
+    rows, stop = rows_per_chunk(dataset.shape, dataset.dtype), len(dataset) if first is None else first
+    for start in range(0, stop if dataset.size else 0, rows):
+        samples = np.arange(start, min(start + rows, stop))
+        if isinstance(dataset, RaggedDataset):
+            block = dataset.stored(start, start + len(samples))
+            samples = np.repeat(samples, dataset.lengths[samples])
+        else:
+            block = dataset[start : start + len(samples)]
+        yield np.ascontiguousarray(block), samples
 
 
 def find_array(file: h5py.File, path: Path, name: str) -> Found:

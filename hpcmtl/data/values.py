@@ -8,18 +8,15 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from hpcmtl.data.adopted_array import AdoptedArray
 from hpcmtl.data.array_writer import checksum_of
 from hpcmtl.data.chunks import chunk_warning
-from hpcmtl.data.contract import SPLIT, rows_per_chunk, value_problem
+from hpcmtl.data.contract import SPLIT, value_problem
 from hpcmtl.data.hdf5 import class_names, file_version
 from hpcmtl.data.missing import declared
 from hpcmtl.data.open_file import naming_damage, open_sealed
 from hpcmtl.data.ragged_dataset import RaggedDataset
-from hpcmtl.data.ragged_writer import problem_of_samples
-from hpcmtl.data.stored_array import find_array
+from hpcmtl.data.stored_array import find_array, value_blocks
 from hpcmtl.data.value_summary import ValueSummary, empty_summary
 from hpcmtl.errors import InputError, Problem
 
@@ -148,48 +145,22 @@ def _read(
     after_block: Callable[[int], None],
 ) -> str | None:
     """Reads a dataset into its summary; returns what is wrong with its values."""
-    if isinstance(dataset, RaggedDataset):
-        return _read_ragged(dataset, summary, fit=fit, after_block=after_block)
     _warn_of_chunks(path, name, dataset)
-    missing = set(summary.known)
-    rows = rows_per_chunk(dataset.shape, dataset.dtype)
-    classes = class_names(dataset) or ()
-    checksum = 0
-    for start in range(0, len(dataset) if dataset.size else 0, rows):
-        block = np.ascontiguousarray(dataset[start : start + rows])
-        wrong = value_problem(block, start, len(classes), missing) if fit else None
+    missing, classes, checksum = set(summary.known), len(class_names(dataset) or ()), 0
+    for block, samples in value_blocks(dataset):
+        wrong = value_problem(block, samples, classes, missing) if fit else None
         if wrong:
             return wrong
         checksum = checksum_of(block, checksum)
         if name != SPLIT:
-            summary.add(block, start)
+            summary.add_of(block, samples)
         after_block(block.nbytes)
-    return _checksum_problem(checksum, dataset.attrs.get("checksum"))
-
-
-def _read_ragged(
-    dataset: RaggedDataset, summary: ValueSummary, *, fit: bool, after_block: Callable[[int], None]
-) -> str | None:
-    """Does the same for samples of different lengths; padding is no value."""
-    missing, classes, checksum = set(summary.known), class_names(dataset) or (), 0
-    rows = rows_per_chunk(dataset.shape, dataset.dtype)
-    for start in range(0, len(dataset), rows):
-        lengths = dataset.lengths[start : start + rows]
-        block = np.ascontiguousarray(dataset.stored(start, start + len(lengths)))
-        wrong = problem_of_samples(block, lengths, start, len(classes), missing) if fit else None
-        if wrong:
-            return wrong
-        checksum = checksum_of(block, checksum)
-        summary.add_of(block, np.repeat(np.arange(start, start + len(lengths)), lengths))
-        after_block(block.nbytes)
-    return _checksum_problem(checksum_of(dataset.lengths, checksum), dataset.attrs.get("checksum"))
-
-
-def _checksum_problem(found: int, stored: int | None) -> str | None:
-    """Returns what is wrong with the checksum of all values; None if it is the stored one."""
+    if isinstance(dataset, RaggedDataset):
+        checksum = checksum_of(dataset.lengths, checksum)
+    stored = dataset.attrs.get("checksum")
     if stored is None:
         return "has no checksum, so a change of its values cannot be noticed; write it by write_dataset_file"
-    if found != stored:
+    if checksum != stored:
         return "values do not match their checksum: changed after the file was sealed; make or copy it again"
     return None
 

@@ -10,6 +10,7 @@ from PIL import Image
 import hpcmtl.data
 from hpcmtl.data.describing import check_file, describe_file, report_lines
 from hpcmtl.data.describing_page import page_of, picture_url
+from hpcmtl.data.hdf5 import write_dataset_file
 
 
 @pytest.fixture
@@ -64,3 +65,17 @@ def test_a_check_reports_how_far_it_is(wide_file):
     assert shares == sorted(shares)
     assert len(shares) > 10
     assert shares[-1] == 1.0
+
+
+def test_declared_missing_values_are_counted(tmp_path):
+    """Values that the attribute `missing` names are counted as missing, and are neither in the range nor NaN."""
+    rng, split = np.random.default_rng(0), np.arange(60) % 3
+    kind, size = np.arange(60) % 4 - 1, np.where(np.arange(60) < 7, np.nan, rng.random(60))
+    missing = {"kind": {"missing": -1, "classes": ["a", "b", "c"]}, "size": {"missing": np.nan}}
+    write_dataset_file(tmp_path / "rows.h5", {"kind": kind, "size": size, "x": kind}, split, missing)
+    found = {each.name: each for each in describe_file(tmp_path / "rows.h5", lambda stage, done: None).arrays}
+
+    assert [found[name].missing for name in ("kind", "size", "x")] == [15, 7, None]
+    assert (found["kind"].low, found["kind"].high) == (0, 2)
+    assert (found["size"].low, found["size"].not_finite) == (np.nanmin(size), 0)
+    assert sum(found["kind"].class_counts["train"].values()) == (kind[split == 0] >= 0).sum()

@@ -8,6 +8,7 @@ import pytest
 from hpcmtl.data.fingerprint import fingerprint_of
 from hpcmtl.data.growth import rows_before
 from hpcmtl.data.hdf5 import write_dataset_file
+from hpcmtl.data.sequences import sequences_of
 
 ROWS = 700_000  # more than one block of `x`
 
@@ -20,7 +21,7 @@ def write(tmp_path):
         x, split = np.arange(rows, dtype=np.int16), (np.arange(rows) % 3).astype(np.uint8)
         arrays = {"x": x, "y": np.stack([x, x], axis=1)}
         change(arrays, split)
-        write_dataset_file(tmp_path / name, arrays, split)
+        write_dataset_file(tmp_path / name, arrays, split, overwrite=True)
         return tmp_path / name
 
     return make
@@ -58,3 +59,30 @@ def test_rows_that_are_no_longer_the_same(write, change):
     earlier = [fingerprint_of(write("old.h5", 300))]
 
     assert rows_before(write("new.h5", 400, change), ["x"], earlier) is None
+
+
+def test_sequences_that_were_added(write):
+    """Old samples of different lengths are told, also where a new one is longer than all of them."""
+
+    def sequences(rows, changed=-1):
+        def change(arrays, _split):
+            arrays["s"] = sequences_of([np.full(1 + i % 7 + 9 * (i >= 300), i + (i == changed)) for i in range(rows)])
+
+        return change
+
+    earlier = [fingerprint_of(write("old.h5", 300, sequences(300)))]
+
+    assert rows_before(write("new.h5", 310, sequences(310)), ["s", "x"], earlier) == 300
+    assert rows_before(write("new.h5", 310, sequences(310)), ["s_length"], earlier) == 300
+    assert rows_before(write("more.h5", 310, sequences(310, 200)), ["s", "x"], earlier) is None
+
+
+def test_values_that_are_read_otherwise_are_no_longer_the_same(tmp_path):
+    """The same stored rows with another scale are other inputs of a network."""
+    files = {scale: tmp_path / f"{scale}.h5" for scale in (0.5, 0.25)}
+    for scale, path in files.items():
+        x, split = np.arange(20, dtype=np.uint8), np.zeros(20, np.uint8)
+        write_dataset_file(path, {"x": x}, split, {"x": {"scale": scale}})
+
+    assert rows_before(files[0.5], ["x"], [fingerprint_of(files[0.5])]) == 20
+    assert rows_before(files[0.5], ["x"], [fingerprint_of(files[0.25])]) is None

@@ -84,3 +84,18 @@ def test_batches_of_several_sets(joined, budget, ranks):
         for batch in step:
             for name, rows in batch.arrays.items():
                 np.testing.assert_array_equal(rows, wanted[name][batch.indices])
+
+
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+def test_a_number_a_sample_stands_for_all_its_labels(tmp_path, order):
+    """Masks of samples and masks of labels are joined, also where there are as many samples as labels."""
+    masks = np.array([1, 0, 1]), np.array([[0, 0, 1], [1, 1, 0], [0, 1, 0]])
+    whole = np.repeat(masks[0][:, None], 3, axis=1), masks[1]
+    parts = []
+    for number in order:
+        path = tmp_path / f"{number}.h5"
+        write_dataset_file(path, {"mask": masks[number]}, np.zeros(3, np.uint8))
+        parts.append(StoredRows(Source("mask", path, "mask")))
+    content = JoinedFile(tmp_path / "both", (3, 3), {"mask": tuple(parts)}, np.zeros(6, np.uint8))
+    with Source("mask", content.path, "mask", joined=content).opened() as reader:
+        np.testing.assert_array_equal(reader.read(0, 6), np.concatenate([whole[number] for number in order]))

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import tracemalloc
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -13,6 +16,9 @@ from hpcmtl.data.cursor import Cursor
 from hpcmtl.data.hdf5 import publish_arrays, write_dataset_file
 from hpcmtl.data.labels import Labels, balanced, known_labels, read_labels
 from hpcmtl.data.missing import is_known
+from hpcmtl.data.mixup import BatchMixup
+from hpcmtl.data.padding import make_padding
+from hpcmtl.data.sequences import sequences_of
 from hpcmtl.data.sources import Source
 from hpcmtl.errors import InputError
 
@@ -162,3 +168,57 @@ def test_a_mask_of_another_shape_is_refused():
     """It would be broadcast to labels that it does not belong to."""
     with pytest.raises(InputError, match=r"mask has shape \(1,\) a sample, and the labels have \(\)"):
         known_labels(np.zeros(4), None, np.ones((4, 1)))
+
+
+def tokens_of(folder):
+    """Returns the labels of 6 samples of 1 to 6 tokens, of which the first token of each has none."""
+    path = folder / "tokens.h5"
+    labels = [np.array([-1, *range(length)]) for length in range(6)]
+    write_dataset_file(path, {"y": sequences_of(labels)}, np.array([0, 0, 0, 0, 0, 1], np.uint8))
+    source = Source("y", path, "y")
+    return replace(source, padding=make_padding(source.lengths(), (2, 4)))
+
+
+@pytest.mark.parametrize(("mean_over", "divisor"), [("labelled", 0 + 1 + 2 + 3 + 4), ("batch", 1 + 2 + 3 + 4 + 5)])
+def test_the_mean_over_tokens_does_not_depend_on_the_longest_sample(tmp_path, mean_over, divisor):
+    """The losses of the tokens of a batch are divided by its labelled tokens, or by all; padding never counts."""
+    target = tokens_of(tmp_path)
+    labels = read_labels(target, None, -1, None, np.arange(5), mean_over=mean_over)
+    with Batches(BatchSpec((target,), 5, labels={"y": labels}), Cursor(0, 0, 1), Cursor(1, 0, 1), 0, 1) as batches:
+        batch = next(batches)
+    factors = batch.label_weights["y"].mean(axis=1) / len(batch.indices)  # of the mean over places and samples
+
+    assert batch.label_weights["y"].shape == (5, 6)
+    assert factors.sum() == pytest.approx((0 + 1 + 2 + 3 + 4) / divisor)
+
+
+@pytest.mark.parametrize("mean_over", ["labelled", "batch"])
+def test_mixed_samples_have_the_mean_that_was_asked_for(tmp_path, mean_over):
+    """With mixup, losses are divided by the labelled samples, each by its shares, or by all samples of the batch."""
+    path = tmp_path / "half.h5"
+    y = np.where(np.arange(400) % 2, -1, 3)
+    write_dataset_file(path, {"x": np.ones((400, 1), np.float32), "y": y}, np.zeros(400, np.uint8))
+    sources = Source("x", path, "x"), Source("y", path, "y")
+    labels = read_labels(sources[1], None, -1, None, np.arange(400), mean_over=mean_over)
+    spec = BatchSpec(sources, 400, labels={"y": labels}, mixup=BatchMixup(0.4, 1, ("x",)))
+    with Batches(spec, Cursor(0, 0, 1), Cursor(1, 0, 1), 0, 1) as batches:
+        batch = next(batches)
+    shares, factors = batch.weights, batch.label_weights["y"]
+    divisor = shares[factors > 0].sum() if mean_over == "labelled" else 400
+
+    assert 180 < shares[factors > 0].sum() < 220
+    np.testing.assert_allclose(factors[factors > 0], 400 / divisor, rtol=1e-5)
+
+
+def test_the_memory_for_large_labels_is_bounded(tmp_path):
+    """A split of 64 MiB of labels, such as masks of images, is read in pieces."""
+    path = tmp_path / "masks.h5"
+    write_dataset_file(path, {"y": np.ones((256, 512, 512), np.uint8)}, np.zeros(256, np.uint8))
+    tracemalloc.start()
+    try:
+        read_labels(Source("y", path, "y"), None, 255, None, np.arange(256))
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+
+    assert peak < 48 << 20

@@ -100,3 +100,27 @@ def test_a_rank_without_a_sample_counts_nothing(source):
 
     assert batch.filler
     assert np.array_equal(batch.weights, [0, 0])
+
+
+def test_the_first_batch_of_a_long_epoch_does_not_wait_for_the_shares_of_all(tmp_path, monkeypatch):
+    """Shares are made for some steps at once, those of a resumed epoch from its step on, and each once."""
+    made, shares = [], BatchMixup.shares
+
+    def counted(mixup, numbers, epoch):
+        made.append(len(numbers))
+        return shares(mixup, numbers, epoch)
+
+    monkeypatch.setattr(BatchMixup, "shares", counted)
+    path, rows = tmp_path / "long.h5", 100_000
+    write_dataset_file(path, {"x": np.ones(rows, np.float32)}, np.zeros(rows, np.uint8))
+    spec = BatchSpec((Source("x", path, "x"),), 10, mixup=MIXUP)
+    with Batches(spec, Cursor(0, 5, 9), Cursor(1, 0, 9), 0, 1) as batches:
+        next(batches)
+        first = list(made)
+        rest = sum(1 for _ in batches)
+
+    assert first
+    assert sum(first) <= 20_000
+    assert rest == rows // 10 - 6
+    assert rows <= sum(made) + 50 <= rows + 10 * len(made)
+    assert len(made) < 20

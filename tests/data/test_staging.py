@@ -136,6 +136,25 @@ def test_folders_of_killed_runs_are_removed(rank, parent, own_file):
     assert str(parent) in lives
 
 
+def test_ranks_that_remove_the_same_folder_all_have_the_copy(rank, parent, own_file, monkeypatch):
+    """A folder of a killed run that another rank removes at this moment does not keep a rank from the copy."""
+    killed, _ = rank("killed")
+    killed.kill()
+    killed.wait()
+    abandoned, lstat = parent / "hpcmtl.data.killed", Path.lstat
+
+    def removed_by_another_rank(path):
+        if path == abandoned:
+            shutil.rmtree(path, ignore_errors=True)
+        return lstat(path)
+
+    monkeypatch.setattr(Path, "lstat", removed_by_another_rank)
+    with NodeCopies([own_file], parent, "new") as copies:
+        until(lambda: copies.nearest(own_file) != own_file)
+
+    assert list(parent.iterdir()) == []
+
+
 def test_without_room_the_original_is_read(own_file, parent, monkeypatch, caplog):
     """The log names file, folder and sizes; nothing of the copy stays."""
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=70 << 20))

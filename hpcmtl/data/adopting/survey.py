@@ -93,11 +93,11 @@ def _surveyed(
         except InputError as error:  # every array reports its problems
             problems = error.problems
             break
-        if value_problem(block, start, classes, missing):
+        if value_problem(block, np.arange(start, stop), classes, missing):
             problems = tuple(
                 Problem(f"{path}: {array.dataset}", wrong)
                 for path, first, part in rows.parts(start, stop)
-                if (wrong := value_problem(block[part], first, classes, missing))
+                if (wrong := value_problem(block[part], first + np.arange(len(block[part])), classes, missing))
             )
             break
         checksums[number - span[0]] = own = checksum_of(block)

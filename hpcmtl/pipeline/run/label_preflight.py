@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hpcmtl.data.labels import read_labels
+from hpcmtl.data.lengths import read_lengths
+from hpcmtl.data.padding import make_padding
 from hpcmtl.data.sources import Source, selected
 from hpcmtl.errors import InputError
 from hpcmtl.jobfile.kinds import kind_of
@@ -66,7 +68,10 @@ class _Reader:
         """Returns the source of an array; None if it is not there yet, or has problems."""
         origin, _, dataset = (reference or "").partition("/")
         file = self._files.get(origin, Path())
-        return Source(key, file, dataset) if (file, dataset) in self._summaries else None
+        if (file, dataset) not in self._summaries:
+            return None
+        lengths = read_lengths(file, dataset)
+        return Source(key, file, dataset, padding=None if lengths is None else make_padding(lengths, ()))
 
     def train(self, source: Source) -> Ints | None:
         """Returns the numbers of the train samples; None without one, which is said elsewhere."""

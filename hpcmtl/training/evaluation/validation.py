@@ -163,6 +163,12 @@ def _pooled(objective: Objective, parts: Sequence[Arrays]) -> Arrays:
     for key in (name, TARGET + name, MASK + name, TOKENS + name, WEIGHTS):
         given = [each[key] for each in parts if key in each]
         if given:
-            ones = (np.ones((len(each[objective.name]), *given[0].shape[1:])) for each in parts)
-            pooled[key] = np.concatenate([each.get(key, one) for each, one in zip(parts, ones, strict=True)])
+            shape = max((each.shape[1:] for each in given), key=len)  # a mask of samples beside one of labels
+            rows = [each.get(key, np.ones(len(each[name]))) for each in parts]
+            pooled[key] = np.concatenate(
+                [
+                    np.broadcast_to(each.reshape(*each.shape, *[1] * (1 + len(shape) - each.ndim)), (len(each), *shape))
+                    for each in rows
+                ]
+            )
     return pooled

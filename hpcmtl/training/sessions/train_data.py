@@ -169,6 +169,6 @@ def _labels(
         target, mask = sources[TARGET + each.name], sources.get(MASK + each.name)
         if each.missing is not None or mask is not None or each.class_weights is not None or each.per_token:
             numbers = selected(spec.sources[:1], [spec.split])
-            read = partial(read_labels, target, mask, each.missing, each.class_weights, numbers)
-            found[target.key] = replace(on_root(group, read), mean_over=each.mean_over)
+            given = target, mask, each.missing, each.class_weights, numbers
+            found[target.key] = on_root(group, partial(read_labels, *given, mean_over=each.mean_over))
     return found

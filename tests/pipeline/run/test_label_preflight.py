@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from hpcmtl.data.hdf5 import write_dataset_file
+from hpcmtl.data.sequences import sequences_of
 from hpcmtl.errors import InputError
 from hpcmtl.jobfile.load import parse_job
 from hpcmtl.pipeline.prepare import prepare
@@ -65,3 +66,17 @@ def test_a_place_is_refused_once(tmp_path):
 
     assert bad.count("tasks.net.target") == 1
     assert check(tmp_path, {}, ["net"], sampler=SHOTS) == ""
+
+
+def test_padding_is_no_known_label(tmp_path):
+    """Labels of tokens that are all missing in the train split are refused, as the padding behind them is no label."""
+    lengths = 1 + np.arange(ROWS) % 4
+    arrays = {
+        "words": sequences_of([np.ones(each, np.int64) for each in lengths]),
+        "tags": sequences_of([np.full(each, -1 if train else 1) for each, train in zip(lengths, TRAIN, strict=True)]),
+    }
+    model = {"name": "embedding_rnn", "vocabulary": 3, "embedding": 2, "hidden": 2, "outputs": 3}
+    model["per_token"] = True
+    keys = {"input": "rows/words", "target": "rows/tags", "missing": -1, "per_token": True, "framework": "torch"}
+
+    assert NONE_KNOWN.replace("y:", "tags:") in check(tmp_path, arrays, model=model, **keys)

@@ -128,3 +128,20 @@ def test_several_labels_over_ranks(bench, tmp_path, ranks):
         }
     )
     assert partly["val_f1_micro"] == report["f1_micro"]
+
+
+def test_masks_of_samples_and_of_labels_are_pooled(bench, tmp_path):
+    """Two sources, one with a mask of samples and one of labels: the metric is the mean over all known labels."""
+    generator, known, sources = np.random.default_rng(3), {}, {}
+    for name, rows, shape in (("samples", 40, ()), ("labels", 60, (2,))):
+        mask, split = generator.integers(0, 2, (rows, *shape)), np.arange(rows) % 2
+        x, y = (generator.normal(size=(rows, 2)).astype(np.float32) for _ in range(2))
+        write_dataset_file(tmp_path / f"{name}.h5", {"x": x, "y": y, "m": mask}, split)
+        known[name] = np.sum(mask[split == 1]) * (1 if shape else 2)
+        sources[name] = {"input": f"{name}/x", "target": f"{name}/y", "mask": f"{name}/m"}
+    task = {"kind": "train", "framework": "torch", "model": MLP, "loss": "l2", "metrics": ["mse"], "epochs": 1}
+    done = bench({"net": {**task, "sources": sources}}, data={name: str(tmp_path / f"{name}.h5") for name in sources})
+    found = done.run("net")[0].metrics
+
+    expected = sum(known[name] * found[f"{name}.val_mse"] for name in sources) / sum(known.values())
+    assert found["val_mse"] == pytest.approx(expected, rel=1e-5)
