@@ -248,12 +248,15 @@ def _mixed_batch(mixed: StepMixup, batch: Batch) -> Batch:
 
 
 def _labelled(request: _ReadRequest, order: Ints, step: _RankStep) -> dict[str, float]:
-    """Returns the number of labelled samples of a whole step by key."""
+    """Returns the number of samples of a whole step that the mean of each target is over, by key."""
     if not request.spec.labels:
         return {}
     places, mixed = np.searchsorted(request.indices, order[step.whole]), step.mixed
     return {
-        key: labels.labelled(places) if mixed is None else mixed.labelled(labels.counts[places])
+        # Two targets of a mixed sample are one sample of a batch.
+        key: labels.labelled(places)
+        if mixed is None or labels.mean_over == "batch"
+        else mixed.labelled(labels.counts[places])
         for key, labels in request.spec.labels.items()
     }
 
