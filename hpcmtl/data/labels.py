@@ -65,6 +65,8 @@ class Labels:
         class_weights: (classes,) float32 factors by the class of a label; None for none.
         mean_over: what a mean over a batch is over, see `Objective.mean_over`.
         padding: padding of labels of different lengths; None for labels of one length.
+        real: (samples of the split,) float32, the part of the labels of each sample that is no padding, known or not;
+            None for labels of one length.
     """
 
     missing: Missing | None
@@ -74,6 +76,7 @@ class Labels:
     class_weights: NDArray[np.float32] | None = None
     mean_over: MeanOver = "labelled"
     padding: Padding | None = None
+    real: NDArray[np.float32] | None = None
 
     def known(self, values: NDArray[Any], masks: NDArray[Any] | None, numbers: Ints) -> tuple[NDArray[Any], Known]:
         """Returns labels without missing numbers, and which of them are known, both (n, ...); padding is not."""
@@ -82,9 +85,10 @@ class Labels:
 
     def labelled(self, places: Ints) -> float:
         """Returns the number of samples at some places of the split that a mean is over; one may count in part."""
-        if self.mean_over == "batch":
+        if self.mean_over == "batch" and self.real is None:
             return float(len(places))
-        return float(self.counts[places].sum(dtype=np.float64))
+        counts = self.real if self.mean_over == "batch" and self.real is not None else self.counts
+        return float(counts[places].sum(dtype=np.float64))
 
     def weights(self, values: NDArray[Any], known: Known, samples: int, labelled: float) -> NDArray[np.float32]:
         """Returns the factors by which a sum over a batch, divided by its samples, is the mean over its known labels.
@@ -129,12 +133,15 @@ def read_labels(
     """
     sources = [target] if mask is None else [target, mask]
     counts = np.empty(len(numbers), np.float32)
+    real = None if target.padding is None else np.empty(len(numbers), np.float32)
     placeholder, classes, table = None, np.zeros(0, np.int64), None
     with open_sources(sources) as readers:
         for start in range(0, len(numbers), _ROWS):
             wanted = numbers[start : start + _ROWS]
             values, *masks = (readers[each.key].rows(wanted, lambda: None) for each in sources)
             present = real_places(target.padding, wanted, values.shape)
+            if real is not None:
+                real[start : start + _ROWS] = present.reshape(len(wanted), -1).mean(axis=1)
             known = present & known_labels(values, missing, masks[0] if masks else None)
             counts[start : start + _ROWS] = known.reshape(len(wanted), -1).mean(axis=1)
             if placeholder is None and known.any():
@@ -147,7 +154,9 @@ def read_labels(
         raise InputError([Problem(f"{target.path}: {target.dataset}", text)])
     if class_weights is not None:
         table = balanced(classes) if class_weights == "balanced" else np.array(class_weights, np.float32)
-    return Labels(missing, None if mask is None else mask.key, placeholder, counts, table, padding=target.padding)
+    return Labels(
+        missing, None if mask is None else mask.key, placeholder, counts, table, padding=target.padding, real=real
+    )
 
 
 def _require_classes(target: Source, labels: NDArray[Any], weights: ClassWeights) -> None:

@@ -1,4 +1,4 @@
-"""What the numbers of an array mean: the names of its classes and columns."""
+"""Reads what the numbers of an array mean: the names of its classes and columns."""
 
 from __future__ import annotations
 
