@@ -249,7 +249,7 @@ def _mixed_batch(mixed: StepMixup, batch: Batch) -> Batch:
 
 
 def _labelled(request: _ReadRequest, order: Ints, step: _RankStep) -> dict[str, float]:
-    """Returns the number of labelled samples of a whole step by key."""
+    """Returns the number of samples of a whole step that the mean of each target is over, by key."""
     if not request.spec.labels:
         return {}
     places, mixed = np.searchsorted(request.indices, order[step.whole]), step.mixed

@@ -7,7 +7,7 @@ costs only the metadata.
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -34,10 +34,12 @@ class Fingerprint:
     Attributes:
         version: inode, size and time of the last change: if they are equal, the file is taken as unchanged.
         arrays: name -> type, shape, checksum, scale and number of classes in words; ``split`` included.
+        classes: name -> names of the classes, for arrays that have any; empty in records of earlier versions.
     """
 
     version: tuple[int, ...]
     arrays: Mapping[str, str]
+    classes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 def fingerprint_of(path: Path) -> Fingerprint:
@@ -48,8 +50,10 @@ def fingerprint_of(path: Path) -> Fingerprint:
     """
     version = file_version(path)
     with open_sealed(path) as file, naming_damage(path, "its metadata"):
-        arrays = {name: _in_words(find_array(file, path, name)) for name in array_names(file)}
-    return Fingerprint(version=version, arrays=arrays)
+        found = {name: find_array(file, path, name) for name in array_names(file)}
+        arrays = {name: _in_words(each) for name, each in found.items()}
+        classes = {name: names for name, each in found.items() if (names := class_names(each)) is not None}
+    return Fingerprint(version=version, arrays=arrays, classes=classes)
 
 
 def fingerprints_of(paths: Iterable[Path]) -> dict[Path, Fingerprint]:
@@ -87,7 +91,11 @@ def _read(record: Path, version: tuple[int, ...]) -> Mapping[Path, Fingerprint]:
     try:
         values = json.loads(record.read_text(encoding="utf-8"))
         return {
-            Path(path): Fingerprint(version=tuple(each["version"]), arrays=dict(each["arrays"]))
+            Path(path): Fingerprint(
+                version=tuple(each["version"]),
+                arrays=dict(each["arrays"]),
+                classes={name: tuple(names) for name, names in each.get("classes", {}).items()},
+            )
             for path, each in values["files"].items()
         }
     except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from hpcmtl.data.array_writer import checksum_of
 from hpcmtl.data.contract import SPLIT
+from hpcmtl.data.hdf5 import class_names
 from hpcmtl.data.open_file import naming_damage, open_sealed
 from hpcmtl.data.ragged_dataset import RaggedDataset
 from hpcmtl.data.stored_array import array_names, find_array, value_blocks
@@ -25,7 +26,8 @@ _SCALE = re.compile(r", scale (?P<scale>[^,]+)")
 def rows_before(path: Path, names: Collection[str], earlier: Iterable[Fingerprint]) -> int | None:
     """Returns how many of the first rows of a file are all rows of a file of an earlier run.
 
-    The rows are compared by checksums, with their split, so that the file may have another name by now.
+    The rows are compared by checksums, with their split, so that the file may have another name by now. Equal numbers
+    have to mean the same: scale and names of the classes as well, but for classes that were added behind.
 
     Args:
         path: the file.
@@ -65,6 +67,9 @@ def _begins_with(path: Path, name: str, known: Fingerprint) -> bool:
         if str(dataset.dtype) != words["dtype"] or same[0] != same[1] or len(dataset) < count:
             return False
         if dataset.attrs.get("scale") != (None if scale is None else float(scale["scale"])):
+            return False
+        classes = known.classes.get(name, ())
+        if (class_names(dataset) or ())[: len(classes)] != classes:  # labels that were added come behind
             return False
         with naming_damage(path, name, dataset):
             return _checksum_of_first(dataset, count) == int(words["checksum"], 16)

@@ -62,7 +62,7 @@ def earlier_training(job: Job, name: str, new_since: str, files: Mapping[str, Pa
     counts = {files[origin]: rows_before(files[origin], datasets, known) for origin, datasets in used.items()}
     found = {count for count in counts.values() if count is not None}
     if None in counts.values():
-        text = "add new rows behind the old ones, and leave these and their split as they were"
+        text = "add new rows behind the old ones, and leave these, their split, scale and classes as they were"
         raise InputError(
             Problem(where, f"{file}: no file of {run.path} had its first rows, with their split; {text}")
             for file, count in counts.items()

@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from hpcmtl.data.fingerprint import fingerprint_of
+from hpcmtl.data.fingerprint import fingerprint_of, fingerprints_of, fingerprints_to_json, read_fingerprints
 from hpcmtl.data.growth import rows_before
 from hpcmtl.data.hdf5 import write_dataset_file
 from hpcmtl.data.sequences import sequences_of
+from hpcmtl.results.rundir.directory import write_json_atomically
 
 ROWS = 700_000  # more than one block of `x`
 
@@ -86,3 +87,17 @@ def test_values_that_are_read_otherwise_are_no_longer_the_same(tmp_path):
 
     assert rows_before(files[0.5], ["x"], [fingerprint_of(files[0.5])]) == 20
     assert rows_before(files[0.5], ["x"], [fingerprint_of(files[0.25])]) is None
+
+
+@pytest.mark.parametrize(
+    ("names", "found"), [(["a", "b"], 2), (["a", "b", "c"], 2), (["b", "a"], None), (["a"], None), (None, None)]
+)
+def test_other_classes(tmp_path, names, found):
+    """Classes may be added behind, and neither be renamed nor change their order, also by a record in a file."""
+    arrays, split = {"y": np.array([0, 0])}, np.array([0, 1], np.uint8)
+    for name, classes in (("old", ["a", "b"]), ("new", names)):
+        write_dataset_file(tmp_path / f"{name}.h5", arrays, split, {"y": {"classes": classes} if classes else {}})
+    write_json_atomically(tmp_path / "data.json", fingerprints_to_json(fingerprints_of([tmp_path / "old.h5"])))
+    earlier = read_fingerprints(tmp_path / "data.json").values()
+
+    assert rows_before(tmp_path / "new.h5", ["y"], earlier) == found

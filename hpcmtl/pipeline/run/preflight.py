@@ -35,6 +35,7 @@ from hpcmtl.pipeline.run.framework_environment import prepare_environment
 from hpcmtl.pipeline.run.increment_preflight import increment_findings
 from hpcmtl.pipeline.run.label_preflight import label_findings
 from hpcmtl.pipeline.run.sequence_preflight import sequence_findings
+from hpcmtl.pipeline.run.source_preflight import source_findings
 from hpcmtl.pipeline.run.transform_preflight import transform_findings
 from hpcmtl.pipeline.run.value_preflight import value_findings
 from hpcmtl.training.kinds.value_checks import missing_labels
@@ -93,6 +94,7 @@ def examine(prepared: Prepared, tasks: Collection[str], begun: Collection[str] =
     found += transform_findings(prepared, tasks, summaries)
     found += increment_findings(prepared, tasks, networks)
     found += sequence_findings(prepared, tasks, summaries)
+    found += source_findings(prepared, [name for name in tasks if name not in begun], summaries)
     whole = [name for name in tasks if name not in {*networks.partly, *networks.hidden, *begun}]
     found += label_findings(prepared, whole, summaries, found)
     shown = [each for each in networks.found if not is_tolerated(each[0], begun)]

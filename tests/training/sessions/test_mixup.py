@@ -85,8 +85,8 @@ def mixed_samples(done):
         yield rows, rows[mixup.partners(rows, epoch)], mixup.shares(rows, epoch).astype(np.float32)
 
 
-def torch_script(start, mixed):
-    """The parameters and the losses of the last epoch of a plain PyTorch script."""
+def torch_script(start, mixed, over="labelled"):
+    """The parameters and the losses of the last epoch of a plain PyTorch script; see `mean_over` for `over`."""
     torch = pytest.importorskip("torch")
     data, functional = arrays(), torch.nn.functional
     weights = {name: torch.tensor(array, requires_grad=True) for name, array in start.items()}
@@ -111,6 +111,7 @@ def torch_script(start, mixed):
             sums[1] = sums[1] + (part * functional.huber_loss(b, z, reduction="none").mean(dim=1)).sum()
             bce = functional.binary_cross_entropy_with_logits(c, h.float(), reduction="none")
             sums[2] = sums[2] + (part * bce.mean(dim=1)).sum()
+        counts[0] = float(len(rows)) if over == "batch" else counts[0]
         loss = sum(w * s / n for w, s, n in zip((1.0, 0.5, 1.0), sums, counts, strict=True))
         optimizer.zero_grad()
         loss.backward()
@@ -176,6 +177,21 @@ def test_a_group_trains_as_a_plain_script(made, start, framework, ranks, changes
     assert max(np.abs(found[name] - expected[name]).max() for name in found) <= 1e-6
     assert [metrics[f"{name}.loss"] for name in "abc"] == pytest.approx(losses, rel=1e-5)
     assert max(np.abs(start(framework)[name] - expected[name]).max() for name in found) > 0.03
+
+
+def test_means_over_the_batch(made, start):
+    """With `mean_over: batch` the losses of both targets are divided by all samples of the step, labelled or not."""
+    pytest.importorskip("torch")
+    tasks = family("torch")
+    tasks["joint"]["heads"]["a"]["mean_over"] = "batch"
+    done = made(tasks)
+    expected, losses = torch_script(start("torch"), mixed_samples(done), "batch")
+    done.run("net")
+    metrics = done.run("joint", 2)[-1].metrics
+    found = {name.removeprefix(PARAMETERS): array for name, array in done.parameters("joint").items()}
+
+    assert max(np.abs(found[name] - expected[name]).max() for name in found) <= 1e-6
+    assert [metrics[f"{name}.loss"] for name in "abc"] == pytest.approx(losses, rel=1e-5)
 
 
 @pytest.mark.parametrize("framework", SCRIPTS)

@@ -111,8 +111,8 @@ def mean_loss(torch, module, batch):
     return torch.nn.functional.cross_entropy(scores, torch.tensor([words()[number][-1] % CLASSES for number in batch]))
 
 
-def token_loss(torch, module, batch, *, weighted=False, partly=False):
-    """Returns the mean over all tokens of the batch that have a label; weights of samples are factors."""
+def token_loss(torch, module, batch, *, weighted=False, partly=False, over_all=False):
+    """Returns the mean over tokens of the batch that have a label, or over all; weights of samples are factors."""
     losses, count = [], 0
     for number in batch:
         word = words()[number]
@@ -120,7 +120,7 @@ def token_loss(torch, module, batch, *, weighted=False, partly=False):
         scores = module["output"](states_of(torch, module, number))
         each = torch.nn.functional.cross_entropy(scores, torch.tensor(tags(word)), reduction="none")
         losses.append((each * torch.tensor(known)).sum() * (1 + number % 3 if weighted else 1))
-        count += known.sum()
+        count += len(known) if over_all else known.sum()
     return sum(losses) / count
 
 
@@ -144,6 +144,10 @@ CASES = {
     "missing labels and weights": (
         {**TAGGER, "target": "words/some", "missing": -1, "sample_weights": "words/weight"},
         lambda *given: token_loss(*given, weighted=True, partly=True),
+    ),
+    "means over the batch": (
+        {**TAGGER, "target": "words/some", "missing": -1, "mean_over": "batch"},
+        lambda *given: token_loss(*given, partly=True, over_all=True),
     ),
     "numbers": ({**TAGGER, "target": "words/level", "loss": "l2", "metrics": ["mse"]}, level_loss),
 }
