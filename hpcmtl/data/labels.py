@@ -12,11 +12,14 @@ from hpcmtl.data.sources import open_sources
 from hpcmtl.errors import InputError, Problem
 
 if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator
+
     from numpy.typing import NDArray
 
     from hpcmtl.arrays import Ints
     from hpcmtl.data.missing import Known
     from hpcmtl.data.padding import Padding
+    from hpcmtl.data.reader import ArrayReader
     from hpcmtl.data.sources import Source
     from hpcmtl.networks.objective import ClassWeights, MeanOver, Missing
 
@@ -130,37 +133,58 @@ def read_labels(
     """
     sources = [target] if mask is None else [target, mask]
     counts = np.empty(len(numbers), np.float32)
-    placeholder, classes, table = None, np.zeros(0, np.int64), None
+    placeholder, classes = None, np.zeros(0, np.int64)
     with open_sources(sources) as readers:
-        rows = max(1, min(_ROWS, _BYTES // max(1, *(each.sample_bytes for each in readers.values()))))
-        for start in range(0, len(numbers), rows):
-            wanted = numbers[start : start + rows]
+        for part in _parts(len(numbers), readers.values()):
+            wanted = numbers[part]
             values, *masks = (readers[each.key].rows(wanted, lambda: None) for each in sources)
             present = real_places(target.padding, wanted, values.shape)
             known = present & known_labels(values, missing, masks[0] if masks else None)
-            counted = known if mean_over == "labelled" else np.broadcast_to(present, values.shape)
-            counts[start : start + rows] = counted.reshape(len(wanted), -1).mean(axis=1)
+            counts[part] = _share_of_places(known if mean_over == "labelled" else present, values.shape)
             if placeholder is None and known.any():
                 placeholder = values[known][0].item()
             if class_weights is not None:
-                _require_classes(target, values[known], class_weights)
-                classes = _with_classes(classes, values[known])
+                classes = _with_classes(classes, _classes_of(target, values[known], class_weights))
+    _require_known(target, placeholder, len(numbers))
+    key, table = None if mask is None else mask.key, _table(class_weights, classes)
+    return Labels(missing, key, placeholder, counts, table, padding=target.padding)
+
+
+def _require_known(target: Source, placeholder: object, samples: int) -> None:
+    """Refuses labels of which none is known, so that none can stand in the place of a missing one."""
     if placeholder is None:
-        text = f"none of the {len(numbers)} labels to train on is known; look at `missing` or `mask` of the task"
+        text = f"none of the {samples} labels to train on is known; look at `missing` or `mask` of the task"
         raise InputError([Problem(f"{target.path}: {target.dataset}", text)])
-    if class_weights is not None:
-        table = balanced(classes) if class_weights == "balanced" else np.array(class_weights, np.float32)
-    return Labels(missing, None if mask is None else mask.key, placeholder, counts, table, padding=target.padding)
 
 
-def _require_classes(target: Source, labels: NDArray[Any], weights: ClassWeights) -> None:
-    """Refuses labels of which one is not the number of a class."""
+def _parts(samples: int, readers: Collection[ArrayReader]) -> Iterator[slice]:
+    """Yields the parts of a number of samples that are read at once."""
+    rows = max(1, min(_ROWS, _BYTES // max(1, *(each.sample_bytes for each in readers))))
+    yield from (slice(start, min(start + rows, samples)) for start in range(0, samples, rows))
+
+
+def _share_of_places(which: Known, shape: tuple[int, ...]) -> NDArray[np.float64]:
+    """Returns the share of some places among those of each sample of a shape that they are broadcast to."""
+    share: NDArray[np.float64] = np.broadcast_to(which, shape).reshape(shape[0], -1).mean(axis=1)
+    return share
+
+
+def _table(weights: ClassWeights | None, counts: NDArray[np.int64]) -> NDArray[np.float32] | None:
+    """Returns the factors of classes from their numbers of samples; None without weights of classes."""
+    if weights is None:
+        return None
+    return balanced(counts) if weights == "balanced" else np.array(weights, np.float32)
+
+
+def _classes_of(target: Source, labels: NDArray[Any], weights: ClassWeights) -> NDArray[Any]:
+    """Returns labels, or refuses those of which one is not the number of a class."""
     classes = np.inf if weights == "balanced" else len(weights)
     with np.errstate(invalid="ignore"):
         bad = (labels < 0) | (labels != np.trunc(labels)) | (labels >= classes)
     if bad.any():
         text = f"{labels[bad][0]:g} is no number of a class, from 0, so that it has no weight"
         raise InputError([Problem(f"{target.path}: {target.dataset}", f"{text}; see `class_weights`")])
+    return labels
 
 
 def _with_classes(counts: NDArray[np.int64], labels: NDArray[Any]) -> NDArray[np.int64]:
