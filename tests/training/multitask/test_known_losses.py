@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import replica_suite as suite
+from weighting_steps import weights_for
 
 from hpcmtl.communicators.inproc import run_ranks
 from hpcmtl.networks.description import Leaf, Shared
@@ -105,3 +106,15 @@ def test_a_frozen_trunk_leaves_each_head_its_own_gradient(library, frozen):
     for name in ("upgrad", "adatask"):
         state = run_ranks(2, trained, name, library, frozen)[0][1]
         assert suite.largest_difference(state, {key: plain[key] for key in plain.keys() & state.keys()}) < 2e-5
+
+
+@pytest.mark.parametrize("solver", ["exact", "frank_wolfe"])
+def test_mgda_goes_on_where_a_batch_has_no_label_of_an_objective(solver):
+    """An objective without a gradient is left out, and the others have the weights that they have without it."""
+    gramian = np.array([[1.0, 0.3, 0.0], [0.3, 2.0, 0.0], [0.0, 0.0, 0.0]])
+
+    found = weights_for("mgda", gramian, solver=solver)
+
+    assert found[2] == 0
+    np.testing.assert_allclose(found[:2], weights_for("mgda", gramian[:2, :2], solver=solver))
+    assert found[:2].sum() == pytest.approx(1)

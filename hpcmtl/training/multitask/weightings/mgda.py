@@ -30,17 +30,23 @@ class Mgda(GramianWeighting[MgdaOptions]):
 
     Desideri, "Multiple-gradient descent algorithm for multiobjective optimization" (C. R. Math. 350, 2012); Sener and
     Koltun, "Multi-task learning as multi-objective optimization" (NeurIPS 2018, eq. 3). `exact` solves the quadratic
-    problem; `frank_wolfe` is algorithm 2 of Sener and Koltun, which stops early.
+    problem; `frank_wolfe` is algorithm 2 of Sener and Koltun, which stops early. An objective with a gradient of zero,
+    as in a batch without a label of it, gets the weight 0: as a corner of the hull it would stop all others.
     """
 
     def from_gramian(self, gramian: Floats) -> Floats:
         """See `GramianWeighting`."""
+        moving = gramian.diagonal() > 0
+        if moving.any() and not moving.all():
+            weights = np.zeros(len(gramian))
+            weights[moving] = self.from_gramian(gramian[np.ix_(moving, moving)])
+            return weights
         if self.options.solver == "frank_wolfe":
             return self._frank_wolfe(gramian)
         return least_norm_weights(normalised(gramian))
 
     def _frank_wolfe(self, gramian: Floats) -> Floats:
-        weights = np.full(self.count, 1 / self.count)
+        weights = np.full(len(gramian), 1 / len(gramian))
         for _ in range(self.options.iterations):
             products = gramian @ weights
             best = int(np.argmin(products))
