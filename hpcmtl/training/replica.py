@@ -105,7 +105,10 @@ class Replica:
                 learner.reseed(self.streams.optimizer(number))
             learner.apply(rate, rescale if self._clip_norm is None else rescale * self._clip_factor(rescale))
         strategy.after_step(learner, number + 1)
-        self.gradients.after_update(learner, strategy, batch)
+        if self.gradients.measures_update:
+            if self._traits.may_draw:
+                learner.reseed(self.streams.network(number))
+            self.gradients.measure_update(learner, strategy, batch)
 
     def _clip_factor(self, rescale: float) -> float:
         """Returns the factor that brings the norm of the group's gradient down to the largest one allowed (collective).

@@ -101,11 +101,15 @@ class StepGradients:
             learner.forward_backward(batch, self._weigh(measured), scale)
         return strategy.after_backward(learner)
 
-    def after_update(self, learner: Learner, strategy: SynchronisationStrategy, batch: StepInput) -> None:
-        """Measures what the method needs of the updated parameters."""
-        if "losses_after" in self._needs:
-            self._after = np.ascontiguousarray(learner.losses_of(batch) * self._factors)
-            strategy.sum(self._after)
+    @property
+    def measures_update(self) -> bool:
+        """Returns whether the method needs `measure_update` after each step."""
+        return "losses_after" in self._needs
+
+    def measure_update(self, learner: Learner, strategy: SynchronisationStrategy, batch: StepInput) -> None:
+        """Measures the losses of the step's batch by the updated parameters, with the random numbers of the step."""
+        self._after = np.ascontiguousarray(learner.losses_of(batch) * self._factors)
+        strategy.sum(self._after)
 
     def state(self, learner: Learner, strategy: SynchronisationStrategy) -> Arrays:
         """Returns copies of the state by name, equal on all ranks."""

@@ -130,6 +130,24 @@ def test_dropout_has_one_mask_for_all_objectives(library):
     assert suite.largest_difference(by_rows, ordinary) < 1e-5
 
 
+@pytest.mark.parametrize("library", ["torch", "gluon"])
+def test_an_update_is_measured_with_the_masks_of_its_step(library):
+    """Where an update changes nothing, the losses after it are those before it, though dropout draws masks."""
+    dropout = Shared(Leaf(Mlp(widths=(8,), outputs=5, activation="tanh", dropout=0.5)), HEADS)
+
+    def measured(group):
+        replica = replica_on(group, steps_by("famo"), library, dropout)
+        for number, batch in enumerate(batches()):
+            replica.step(batch, 0.0, number)
+        found = replica.learner.newest_losses() * FACTORS, replica.state()["replica/losses_after"]
+        replica.close()
+        return found
+
+    before, after = run_ranks(1, measured)[0]
+
+    np.testing.assert_allclose(after, before, rtol=1e-6)
+
+
 def plain_gradients(values, batch):
     """Gradients of the three mean losses, times their factors, of the network in numpy, by name."""
     w0, b0, w1, b1 = (
