@@ -2,8 +2,8 @@
 
 usage: python benchmarks/divergent_ranks.py [--seconds 30]
 
-Horovod's collectives are met by all ranks: a rank that trains another network than its neighbour asks for other names,
-and both wait. It needs MXNet and Horovod. Exits with 0 if the plain program hung and the job completed.
+Horovod's collectives are met by all ranks. Here one rank's network has more parameters than the other's: it waits for
+sums that its neighbour never asks for, and the neighbour for its next step. It needs MXNet and Horovod. Exits with 0 if the plain program hung and the job completed.
 """
 
 from __future__ import annotations
@@ -22,12 +22,13 @@ from hpcmtl.data.hdf5 import write_dataset_file
 from hpcmtl.data.split import split_by_hash
 
 PLAIN = """
-import horovod.mxnet as hvd
 from hpcmtl.training.gluon.compat import import_mxnet
-mx = import_mxnet()
+mx = import_mxnet()  # names that numpy has lost
+import horovod.mxnet as hvd
 hvd.init()
-task = ("first", "second")[hvd.rank()]  # each rank has a task of its own
-net = mx.gluon.nn.Dense(1 + hvd.rank(), prefix=task)
+net = mx.gluon.nn.Sequential()
+for _ in range(1 + hvd.rank()):  # each rank has a task of its own
+    net.add(mx.gluon.nn.Dense(1))
 net.initialize()
 net(mx.nd.ones((4, 3)))
 trainer = hvd.DistributedTrainer(net.collect_params(), "sgd")
