@@ -3,7 +3,8 @@
 usage: python benchmarks/divergent_ranks.py [--seconds 30]
 
 Horovod's collectives are met by all ranks. Here one rank's network has more parameters than the other's: it waits for
-sums that its neighbour never asks for, and the neighbour for its next step. It needs MXNet and Horovod. Exits with 0 if the plain program hung and the job completed.
+sums that its neighbour never asks for, and the neighbour for its next step. It needs MXNet and Horovod. Exits with 0
+if the plain program hung and the job completed.
 """
 
 from __future__ import annotations
