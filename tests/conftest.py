@@ -20,6 +20,7 @@ CHECKOUT = Path(__file__).parents[1]
 
 # A contract suite is imported by the tests of each adapter, and run as a program on the ranks of an mpirun.
 sys.path[:0] = [str(CHECKOUT / "tests" / folder) for folder in ("contracts", "support")]
+sys.path.append(str(CHECKOUT))  # the builders of data sets
 # How long an example takes says more of the machine than of the code; pytest's own time-out ends what hangs. A folder
 # that examples share is no trouble, as each writes its files anew.
 _WITHOUT = [hypothesis.HealthCheck.too_slow, hypothesis.HealthCheck.function_scoped_fixture]

@@ -81,20 +81,33 @@ def torch_programs(network: str, count: int) -> dict[str, Callable[[int], None]]
 
     programs = {"ours": step, "plain sum": plain}
     if importlib.util.find_spec("torchjd") is not None:
-        from torchjd.aggregation import UPGrad
-        from torchjd.autojac import jac_to_grad, mtl_backward
-
-        aggregator = UPGrad()
-
-        def torchjd(number: int) -> None:
-            features, found = losses(number)
-            optimizer.zero_grad()
-            mtl_backward(found, features=features)
-            jac_to_grad(shared, aggregator)
-            optimizer.step()
-
-        programs["torchjd"] = torchjd
+        programs["torchjd"] = _torchjd(losses, optimizer, shared)
     return programs
+
+
+def _torchjd(
+    losses: Callable[[int], tuple[Any, list[Any]]], optimizer: Any, shared: list[Any]
+) -> Callable[[int], None]:
+    """Returns the step of TorchJD.
+
+    Args:
+        losses: function that returns the output of the trunk and the losses of a batch.
+        optimizer: optimizer of all parameters.
+        shared: parameters of the trunk.
+    """
+    from torchjd.aggregation import UPGrad
+    from torchjd.autojac import jac_to_grad, mtl_backward
+
+    aggregator = UPGrad()
+
+    def step(number: int) -> None:
+        features, found = losses(number)
+        optimizer.zero_grad()
+        mtl_backward(found, features=features)
+        jac_to_grad(shared, aggregator)
+        optimizer.step()
+
+    return step
 
 
 def gluon_programs(network: str, count: int) -> dict[str, Callable[[int], None]]:

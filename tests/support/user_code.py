@@ -135,18 +135,18 @@ def _dense(outputs):
 
 def on_a_failing_disk(outputs, rank):
     """Returns a network; from then on all reads of data on one rank fail after the first."""
-    import h5py
+    from hpcmtl.data.reader import ArrayReader
 
-    read, reads = h5py.Dataset.__getitem__, itertools.count()
+    rows, reads = ArrayReader.rows, itertools.count()
 
-    def fail(dataset, *arguments, **keywords):
+    def fail(reader, *arguments, **keywords):
         if next(reads) > 0:
             _mark("raised")
             raise OSError(5, "Input/output error, on purpose")
-        return read(dataset, *arguments, **keywords)
+        return rows(reader, *arguments, **keywords)
 
     if _rank() == rank:
-        h5py.Dataset.__getitem__ = fail
+        ArrayReader.rows = fail
     return _dense(outputs)
 
 

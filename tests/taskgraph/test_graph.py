@@ -28,7 +28,7 @@ def job(**changes: Any) -> dict[str, Any]:
         "trunk": {**digit, "input": "digits/images", "epochs": 2, "sample_weights": "digits/weight"},
         "features": {"kind": "extract", "needs": {"trunk": "parameters"}, "output": "body"},
         "head": {**digit, "needs": {"features": "data"}, "input": "features/values", "epochs": 3},
-        "report": {"kind": "evaluate", "needs": {"trunk": "parameters", "head": "order"}},
+        "report": {"kind": "evaluate", "needs": {"trunk": "parameters", "head": "order"}, "metrics": ["mse"]},
         "user": {"kind": "python", "callable": "package:function", "needs": {"features": "data"}, "outputs": ["table"]},
     }
     for name, change in changes.items():

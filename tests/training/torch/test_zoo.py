@@ -25,19 +25,17 @@ convnets = st.builds(ConvNet, channels=channels, kernel=kernels, widths=widths, 
 autoencoders = st.builds(ConvAutoencoder, channels=channels, kernel=kernels, code=few)
 
 
-rnns = st.builds(
-    EmbeddingRnn,
-    vocabulary=st.integers(2, 5),
-    embedding=few,
-    hidden=few,
-    cell=st.sampled_from(["gru", "lstm"]),
-    pooling=st.sampled_from(["mean", "last"]),
-    per_token=st.booleans(),
-    outputs=few,
-)
-
-
-encoders = st.fixed_dictionaries({"image": convnets, "word": rnns, "table": mlps})
+recurrent = {
+    "vocabulary": st.integers(2, 5),
+    "embedding": few,
+    "hidden": few,
+    "cell": st.sampled_from(["gru", "lstm"]),
+    "pooling": st.sampled_from(["mean", "last"]),
+    "outputs": few,
+}
+rnns = st.builds(EmbeddingRnn, per_token=st.booleans(), **recurrent)
+one_vector = st.builds(EmbeddingRnn, **recurrent)
+encoders = st.fixed_dictionaries({"image": convnets, "word": one_vector, "table": mlps})
 fusions = st.builds(Fusion, encoders=encoders, widths=widths, outputs=few, activation=activations, dropout=dropouts)
 
 
