@@ -137,16 +137,16 @@ def on_a_failing_disk(outputs, rank):
     """Returns a network; from then on all reads of data on one rank fail after the first."""
     from hpcmtl.data.reader import ArrayReader
 
-    rows, reads = ArrayReader.rows, itertools.count()
+    read, reads = ArrayReader.read_into, itertools.count()
 
     def fail(reader, *arguments, **keywords):
         if next(reads) > 0:
             _mark("raised")
             raise OSError(5, "Input/output error, on purpose")
-        return rows(reader, *arguments, **keywords)
+        return read(reader, *arguments, **keywords)
 
     if _rank() == rank:
-        ArrayReader.rows = fail
+        ArrayReader.read_into = fail
     return _dense(outputs)
 
 
