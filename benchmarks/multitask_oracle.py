@@ -160,7 +160,8 @@ def stateful() -> list[dict[str, Any]]:
     """Returns the cases of weightings by gradients whose state carries over."""
     pairs = [(2, 3), (3, 2), (2, 3), (3, 3)]
     steps = [{"rows": one, "other_rows": other} for one, other in pairs]
-    kinds = [("modo", {}, aggregation.MoDoWeighting()), ("sdmgrad", {}, aggregation.SDMGradWeighting())]
+    rate = {"learning_rate": 10.0}  # of the published program
+    kinds = [("modo", {}, aggregation.MoDoWeighting()), ("sdmgrad", rate, aggregation.SDMGradWeighting())]
     cases = []
     for method, options, weighting in kinds:
         weights = [weighting(tensor(MATRICES[one]) @ tensor(MATRICES[other]).T).tolist() for one, other in pairs]

@@ -50,14 +50,14 @@ def learner_of(job: Any, task: str, arrays: Arrays) -> tuple[Any, Any]:
     """Returns a learner with the initial parameters of a task, and all samples as one batch."""
     from hpcmtl.jobfile.kinds import kind_of
     from hpcmtl.training.frameworks import open_framework
-    from hpcmtl.training.learner_settings import LearnerSettings
+    from hpcmtl.training.learner_settings import settings_of
     from hpcmtl.training.step_input import StepInput
 
     kind, described = kind_of(job, task), job.tasks[task]
     samples = arrays[described.input.split("/")[1]]
     objectives = kind.objectives(job, task)
     seed = zlib.crc32(f"{SEED}/{task}/initial parameters".encode()) & 0x7FFFFFFF  # as `SessionContext.seed`
-    settings = LearnerSettings(described.optimizer, described.freeze, seed)
+    settings = settings_of(described, seed)
     learner = open_framework("gluon").learner(
         kind.network(job, task), {"input": samples.shape[1:]}, objectives, settings
     )

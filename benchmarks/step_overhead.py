@@ -183,8 +183,9 @@ class OurLoop:
         """Trains some epochs."""
         from hpcmtl.data.batches import Batches
         from hpcmtl.data.cursor import Cursor
-        from hpcmtl.training.loop import Hooks, StepRange, run_steps
+        from hpcmtl.training.loop import run_steps
         from hpcmtl.training.schedule import RateSchedule
+        from hpcmtl.training.step_range import Hooks, StepRange
 
         per_epoch = IMAGES // BATCH
         first, last = self._epoch, self._epoch + epochs

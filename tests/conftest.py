@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import subprocess
 import sys
@@ -50,6 +51,12 @@ class MpiRun(Protocol):
 
 
 @pytest.hookimpl(tryfirst=True)
+def pytest_collection_finish() -> None:
+    """Takes what is loaded by now (frameworks, test modules) out of the garbage collector's work: it stays anyway."""
+    gc.collect()
+    gc.freeze()
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark what uses real MPI, so that `-m 'not mpi'` leaves it out."""
     for item in items:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hpcmtl.data.shard import shard
 from hpcmtl.jobfile.tasks import Optimizer
+from hpcmtl.jobfile.weighting import GradientMeasuring
 from hpcmtl.networks.description import Leaf, Shared
 from hpcmtl.networks.models import Mlp
 from hpcmtl.networks.objective import Objective
@@ -20,7 +22,7 @@ from hpcmtl.training.step_input import StepInput
 from hpcmtl.training.strategies.select import StrategySettings, open_strategy
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from hpcmtl.communicators.base import Communicator
     from hpcmtl.networks.models import Model
@@ -55,7 +57,7 @@ def step_inputs(
 
 def share_of(batch: StepInput, rank: int, ranks: int) -> StepInput:
     """Returns the share of a rank; a rank without a row gets the first one, at a weight of 0."""
-    rows = np.array_split(np.arange(batch.global_samples), ranks)[rank]
+    rows = shard(np.arange(batch.global_samples), rank, ranks)
     filler = len(rows) == 0
     rows = np.zeros(1, int) if filler else rows
     return StepInput(
@@ -81,4 +83,12 @@ def replica_by(
     options = {"fixed": {"weights": [1.0] * count}}.get(name, {})
     replica = Replica(learner, strategy, StepGradients(make_method(name, options, setup), objectives, 10))
     replica.synchronise()
+    return replica
+
+
+def measured_by(replica: Replica, name: str, count: int, measuring: Mapping[str, Any]) -> Replica:
+    """Returns a replica that was made by `replica_by`, with a method that measures gradients in another way."""
+    objectives = objectives_of(count)
+    setup = WeightingSetup(objectives=tuple(each.name for each in objectives), seed=5)
+    replica.gradients = StepGradients(make_method(name, {}, setup), objectives, 10, GradientMeasuring(**measuring))
     return replica

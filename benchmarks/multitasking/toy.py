@@ -37,8 +37,14 @@ METHODS: dict[str, dict[str, Any]] = {
     "famo": {"weight_decay": 0.0},  # as its authors for this problem, whose batches are all the same
 }
 QUICK = ("equal", "mgda")
-# Hits of five at the factors 0.1 and 1: those published for the first, and those of an earlier program for both.
-EXPECTED = dict.fromkeys(METHODS, (4, 3)) | dict.fromkeys(("mgda", "imtl_g", "nash_mtl", "famo"), (5, 5))
+# Hits of five at the factors 0.1 and 1: those published for the first, and those of an earlier program for both. PCGrad
+# and UPGrad, which is half of it for two objectives, have two chaotic starts at 1: of 12 points within 0.00001 of the
+# first start 4 to 6 hit, of those of the third 0 to 2, in float32 and float64; all others hit always.
+EXPECTED: dict[str, tuple[set[int], set[int]]] = (
+    dict.fromkeys(METHODS, ({4}, {3}))
+    | dict.fromkeys(("pcgrad", "upgrad"), ({4}, {3, 4, 5}))
+    | dict.fromkeys(("mgda", "imtl_g", "nash_mtl", "famo"), ({5}, {5}))
+)
 
 
 def losses_and_gradients(points: Floats, scale: float) -> tuple[Floats, Floats]:
@@ -120,8 +126,9 @@ def run(quick: bool) -> tuple[dict[str, Any], bool]:
             begin = time.process_time()
             ends = end_points(name, METHODS[name], scale)
             seconds, count = time.process_time() - begin, int(on_pareto_set(ends).sum())
-            as_expected &= count == expected
+            as_expected &= count in expected
+            wanted = " or ".join(map(str, sorted(expected)))
             places = " ".join(f"({x:.2f}, {y:.2f})" for x, y in ends)
-            print(f"| {name} | {scale} | {count}/5 | {expected}/5 | {places} | {seconds:.0f} |", flush=True)
-            found[name][str(scale)] = {"hits": count, "expected": expected, "ends": ends.tolist()}
+            print(f"| {name} | {scale} | {count}/5 | {wanted} | {places} | {seconds:.0f} |", flush=True)
+            found[name][str(scale)] = {"hits": count, "expected": sorted(expected), "ends": ends.tolist()}
     return found, as_expected

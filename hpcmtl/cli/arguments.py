@@ -40,6 +40,10 @@ HostFile = Annotated[
         "--hostfile", metavar="FILE", help="File with a line `HOST slots=SLOTS` for each host.", show_default=False
     ),
 ]
+Sets = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Change a value of the job: tasks.a.epochs=5.", show_default=False),
+]
 NoFt = Annotated[bool, typer.Option("--no-ft", help="End the run when a rank is lost.")]
 # `readable=False`: click would refuse a directory of another user with its own words, and exit code 2.
 Run = Annotated[
@@ -55,3 +59,16 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 RunsDirectory = Annotated[
     Path, typer.Option("--runs", help="Directory in which run directories are created.", readable=False)
 ]
+
+
+def require_folder(option: str, file: Path) -> None:
+    """Refuses a file to write that is a folder, or whose folder there is not.
+
+    Raises:
+        InputError: it is such a one.
+    """
+    from hpcmtl.errors import InputError, Problem
+
+    if file.is_dir() or not file.parent.is_dir():
+        text = "is a folder" if file.is_dir() else f"there is no folder {file.parent}"
+        raise InputError([Problem(f"{option} {file}", f"{text}; name a file in a folder that exists")])

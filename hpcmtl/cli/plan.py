@@ -4,15 +4,25 @@ from __future__ import annotations
 
 import json
 import time
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hpcmtl.cli.arguments import Json, Measured, OptionalJobFile, PolicyOption, RanksOption, RunsDirectory
+from hpcmtl.cli.arguments import (
+    Json,
+    Measured,
+    OptionalJobFile,
+    PolicyOption,
+    RanksOption,
+    RunsDirectory,
+    Sets,
+    require_folder,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from hpcmtl.layerplan.model.speedup import Speedups
     from hpcmtl.pipeline.prepare import Prepared
@@ -56,14 +66,20 @@ def plan(  # noqa: PLR0917 - options of the command line, given by name
     runs: RunsDirectory = Path("runs"),
     problem: ProblemFile = None,
     out: Out = None,
+    sets: Sets = None,
     as_json: Json = False,
 ) -> None:
     """Plan a job and print the plan. Needs neither MPI nor a framework."""
     if (file is None) == (problem is None):
         raise typer.BadParameter("give either a job file or --problem FILE")
     views = {"--svg": svg, "--time-limit": time_limit}
-    for_jobs = {"--ranks": ranks, "--explain": explain, "--compare": compare, **views}
-    for_jobs |= {"--ranks-per-node": ranks_per_node, "--cores-per-node": cores_per_node, "--measured": measured}
+    for_jobs: dict[str, object] = {"--ranks": ranks, "--explain": explain, "--compare": compare, **views}
+    for_jobs |= {
+        "--ranks-per-node": ranks_per_node,
+        "--cores-per-node": cores_per_node,
+        "--measured": measured,
+        "--set": sets,
+    }
     if file is None:
         _refuse(for_jobs, "goes with a job file")
     else:
@@ -72,6 +88,7 @@ def plan(  # noqa: PLR0917 - options of the command line, given by name
         _plan_arrays(problem, policy or "variable", out, as_json=as_json)
         return
     assert file is not None
+    from hpcmtl.jobfile.changes import one_change
     from hpcmtl.layerplan.model.machine import Machine
     from hpcmtl.layerplan.model.speedup import Speedups
     from hpcmtl.layerplan.report.limit import parse_duration
@@ -79,22 +96,25 @@ def plan(  # noqa: PLR0917 - options of the command line, given by name
     from hpcmtl.pipeline.run.measured import measurements_of
     from hpcmtl.results.rundir.find import find_run
 
+    if svg is not None:
+        require_folder("--svg", svg)
     limit = None if time_limit is None else parse_duration(time_limit)
     machine = Machine(ranks_per_node or 0, cores_per_node or 0)
     speedups = Speedups(() if measured is None else measurements_of(find_run(measured, runs).path), machine)
+    prepared = partial(prepare, file, ranks, changes=one_change(sets or ()))
     if compare:
         _refuse({"--policy": policy, "--explain": explain, **views}, "does not go with --compare")
-        _compare(file, ranks, speedups, as_json=as_json)
+        _compare(prepared, speedups, as_json=as_json)
     elif explain is not None:
         _refuse({"--json": as_json, **views}, "does not go with --explain")
-        _explain(prepare(file, ranks, policy), explain, speedups)
+        _explain(prepared(policy), explain, speedups)
     else:
-        _plan_job(prepare(file, ranks, policy), svg, limit, speedups, as_json=as_json)
+        _plan_job(prepared(policy), svg, limit, speedups, as_json=as_json)
 
 
 def _refuse(options: Mapping[str, object], why: str) -> None:
     for name, value in options.items():
-        if value not in {None, False}:
+        if value is not None and value is not False:
             raise typer.BadParameter(why, param_hint=name)
 
 
@@ -131,15 +151,14 @@ def _explain(prepared: Prepared, task: str, speedups: Speedups) -> None:
         typer.echo(line)
 
 
-def _compare(file: Path, ranks: int | None, speedups: Speedups, *, as_json: bool) -> None:
+def _compare(prepared: Callable[[str], Prepared], speedups: Speedups, *, as_json: bool) -> None:
     from rich.console import Console
 
     from hpcmtl.layerplan.report.render import print_comparison
     from hpcmtl.layerplan.solve.policies import COMPARED
     from hpcmtl.pipeline.prepare import plan as plan_job
-    from hpcmtl.pipeline.prepare import prepare
 
-    jobs = (prepare(file, ranks, policy) for policy in COMPARED)  # the layers depend on the policy
+    jobs = map(prepared, COMPARED)  # the layers depend on the policy
     plans = [plan_job(job, speedups) for job in jobs]
     if as_json:
         fields = ("policy", "makespan", "lower_bound", "gap", "utilisation")

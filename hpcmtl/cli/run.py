@@ -19,6 +19,7 @@ from hpcmtl.cli.arguments import (
     RanksOption,
     Run,
     RunsDirectory,
+    Sets,
 )
 from hpcmtl.launch.interpreter import imports
 
@@ -39,38 +40,48 @@ def run(  # noqa: PLR0917 - options of the command line, given by name
     as_json: Json = False,
     hosts: Hosts = None,
     hostfile: HostFile = None,
+    sets: Sets = None,
     *,
     no_ft: NoFt = False,
 ) -> None:
     """Plan and train a job. Outside MPI this starts mpirun; inside MPI this process is one rank."""
     with imports():
         from hpcmtl.cli.world import be_rank, start_ranks
+        from hpcmtl.jobfile.changes import one_change
         from hpcmtl.launch.environment import inside_mpi
         from hpcmtl.results.rundir.find import find_run
 
+    changes = one_change(sets or ())
     measured = None if measured is None else find_run(measured, runs).path
     if inside_mpi():
         with imports():
             from hpcmtl.pipeline.run.entry import run as run_job
             from hpcmtl.pipeline.run.options import RunOptions
 
-        given = RunOptions(root=runs, ranks=ranks, policy=policy, measured=measured)
+        given = RunOptions(root=runs, ranks=ranks, policy=policy, measured=measured, changes=changes)
         be_rank(lambda options, world: run_job(file, options, world), given)
     with imports():
         from hpcmtl.launch.hosts import chosen_hosts, slots_of
         from hpcmtl.pipeline.prepare import prepare
         from hpcmtl.pipeline.run.measured import measurements_of
+        from hpcmtl.results.format import counted
 
     chosen = chosen_hosts(hosts, hostfile)
-    prepared = prepare(file, slots_of(chosen, ranks), policy)  # reports invalid input before any rank is started
+    prepared = prepare(
+        file, slots_of(chosen, ranks), policy, changes=changes
+    )  # reports invalid input before any rank is started
     if measured is not None:
         measurements_of(measured)
     tasks = prepared.graph.tasks
     layers = sum(task.layers for task in tasks)
-    size = f"{_counted(len(tasks), 'task')}, {_counted(layers, 'layer')}"
+    size = f"{counted(len(tasks), 'task')}, {counted(layers, 'layer')}"
     typer.echo(f"hpcmtl: {prepared.job.job}: {size}; checking data and networks ...", err=True)
     words = ["run", str(file), "--ranks", str(prepared.job.ranks), "--runs", str(runs)]
+    if prepared.job.sweep:
+        text = f"hpcmtl: this is one run; `hpcmtl submit --array` sweeps over {', '.join(prepared.job.sweep)}"
+        typer.echo(text, err=True)
     words += ["--measured", str(measured)] if measured else []
+    words += [word for each in sets or () for word in ("--set", each)]
     words += _policy(policy)
     sys.exit(start_ranks(prepared.job.ranks, words, runs, hosts=chosen, as_json=as_json, survive=not no_ft))
 
@@ -120,10 +131,6 @@ def resume(  # noqa: PLR0917 - options of the command line, given by name
     words += _policy(policy)
     count = resume_point.prepared.job.ranks
     sys.exit(start_ranks(count, words, directory, hosts=chosen, as_json=as_json, survive=not no_ft))
-
-
-def _counted(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _policy(policy: str | None) -> list[str]:

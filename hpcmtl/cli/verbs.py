@@ -11,6 +11,7 @@ from hpcmtl._version import __version__
 from hpcmtl.cli import (
     add,
     cancel,
+    compare,
     conclude,
     data,
     doctor,
@@ -33,7 +34,7 @@ app = typer.Typer(
     cls=VerbGroup,
     help="One batch job for a family of dependent training tasks.",
     no_args_is_help=True,
-    add_completion=False,
+    add_completion=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="Exit codes: 0 complete, 1 a task failed, 2 bad input, 3 unfit environment, 75 stopped and resumable, "
@@ -49,6 +50,7 @@ app.command("resume", cls=VerbCommand)(run.resume)
 app.command("status", cls=VerbCommand)(status.status)
 app.command("logs", cls=VerbCommand)(logs.logs)
 app.command("wait", cls=VerbCommand)(status.wait)
+app.command("compare", cls=VerbCommand)(compare.compare)
 app.command("prune", cls=VerbCommand)(prune.prune)
 app.command("verify", cls=VerbCommand)(verify.verify)
 app.command("add", cls=VerbCommand)(add.add)

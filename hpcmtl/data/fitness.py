@@ -158,6 +158,15 @@ def probability_problem(summary: ValueSummary) -> str | None:
     return None
 
 
+def relevance_problem(summary: ValueSummary) -> str | None:
+    """Returns which relevance of a document is negative; None if none is."""
+    for sample, value in summary.extremes[:1]:
+        if value < 0:
+            text = f"sample {sample} has relevance {value:g}, but documents of a query have 0 or more"
+            return f"{text}; add a constant, or leave `query` out"
+    return None
+
+
 def known_problem(summary: ValueSummary, *, one_loss: bool) -> str | None:
     """Returns that no label is known, or which sample cannot have known and missing labels; None if neither is so.
 

@@ -23,7 +23,7 @@ class FrameworkDescription:
         name: name in the job file.
         title: name in messages.
         factory: reference to a callable without arguments that imports the framework and returns a
-            `hpcmtl.training.learner.Framework`.
+            `hpcmtl.training.framework.Framework`.
         losses: names of its losses.
         smoothed_losses: names of those that take label smoothing.
         loss_classes: place of a class, ``module:qualified name`` -> the loss that it is; users may name losses so.
@@ -40,6 +40,7 @@ class FrameworkDescription:
             `hpcmtl.launch.checks.Check`; empty for none.
         shares_zoo: whether its models of the zoo have the parameter names and layouts of all others that say so: then
             parameters may come from a model of the zoo in another framework.
+        gradient_places: places of `gradients_at` at which its learners can compare the gradients of objectives.
         mpi_libraries: name of a library that is linked with MPI -> reference to a callable that loads it.
     """
 
@@ -56,6 +57,7 @@ class FrameworkDescription:
     set_up: str = ""
     checks: str = ""
     shares_zoo: bool = False
+    gradient_places: tuple[str, ...] = ("shared",)
     mpi_libraries: Mapping[str, str] = field(default_factory=dict)
     loss_classes: Mapping[str, str] = field(default_factory=dict)
     loss_module: str = ""

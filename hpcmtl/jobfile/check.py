@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from hpcmtl.errors import nearest
 from hpcmtl.jobfile.coupling import check_coupling
+from hpcmtl.jobfile.expand import parts_of_name
 from hpcmtl.jobfile.frameworks import check_foreign_parameters, check_frameworks
 from hpcmtl.jobfile.kinds import kind_of, kinds_with
 from hpcmtl.jobfile.references import check_arrays, check_sources, to_add
@@ -95,7 +96,10 @@ def _edges(job: Job, unread: Mapping[str, tuple[str, ...]]) -> Iterator[Finding]
             if producer in unread:
                 continue
             if producer not in job.tasks:
-                yield path, f"unknown task {producer!r}{nearest(producer, [*job.tasks, *unread])}"
+                parts = parts_of_name(producer, job.tasks)
+                near = nearest(producer, [*job.tasks, *unread])
+                hint = f"; it stands for {', '.join(parts)}: name one of these" if parts else near
+                yield path, f"unknown task {producer!r}{hint}"
             elif need.kind == "parameters" and not kind_of(job, producer).facts.has_parameters:
                 able = kinds_with(job, lambda facts: facts.has_parameters)
                 yield path, f"a {job.tasks[producer].kind} task has no parameters to hand on; only {able} have"

@@ -56,6 +56,9 @@ def check_coupling(job: Job, unread: Collection[str]) -> Iterator[Finding]:
             elif not kind_of(job, name).facts.exchanges_parameters:
                 text = f"{task.kind} tasks use what they need once: they cannot take versions while they run"
                 yield path, f"{text}; leave out `mode: async`"
+            elif producer in job.tasks and not kind_of(job, producer).facts.exchanges_parameters:
+                text = f"the parameters of a {job.tasks[producer].kind} task do not change while this task runs"
+                yield path, f"{text}; leave out `mode: async`"
     yield from _merges(job, unread)
 
 

@@ -13,6 +13,7 @@ from hpcmtl.jobfile.schema import BAD_KIND, Job
 from hpcmtl.jobfile.schema_sections import holds, home_of, sections_to
 from hpcmtl.jobfile.transforms import READY_MADE
 from hpcmtl.jobfile.unknown_keys import unknown_key
+from hpcmtl.networks.architectures.choice import ARCHITECTURES
 from hpcmtl.networks.zoo import ZOO
 
 if TYPE_CHECKING:
@@ -52,7 +53,13 @@ _EXAMPLES = {
     "increment": "{new_since: runs/EARLIER}",
 }
 """Values of keys that take a mapping."""
-_TAGS = {*ZOO, *READY_MADE, "user", ALONE, BY_NAME}
+_NAMED_EXAMPLES = {
+    "transform": "{name: crop, padding: 2}",
+    "architecture": "{name: mmoe, experts: 4}",
+    "model": "{name: mlp, outputs: 10}",
+}
+"""Values of what is chosen by a name."""
+_TAGS = {*ZOO, *READY_MADE, *ARCHITECTURES, "user", ALONE, BY_NAME}
 
 
 def explained(raw: Any, error: ValidationError, above: Path_ = ()) -> list[Finding]:
@@ -123,17 +130,19 @@ def _example(path: Path_) -> str | None:
 
 
 def _unknown_name(path: Path_, value: Any) -> tuple[Path_, str]:
-    """Returns the key path and a message for a model or transform whose name is missing or unknown."""
-    is_transform = "transform" in path[2:]
-    word, example = ("transform", "{name: crop, padding: 2}") if is_transform else ("model", "{name: mlp, outputs: 10}")
-    valid = [*(READY_MADE if is_transform else ZOO), "package.module:attribute"]
+    """Returns the key path and a message for what is chosen by a name that is missing or unknown."""
+    is_transform, is_architecture = "transform" in path[2:], path[-1] == "architecture"
+    word = "transform" if is_transform else "architecture" if is_architecture else "model"
+    example = _NAMED_EXAMPLES[word]
+    own_names = () if is_architecture else ("package.module:attribute",)
+    valid = [*(READY_MADE if is_transform else ARCHITECTURES if is_architecture else ZOO), *own_names]
     given = value.get("name") if isinstance(value, dict) else value
     if given is None:
         return path, f"`name` is missing; one of {', '.join(valid)}"
     if not isinstance(value, dict):
         return path, f"found {value!r}; write a mapping of `name` and its options, such as {example}"
     place = path if is_transform else (*path, "name")  # a transform may be its name alone
-    own = colon_form(str(given))
+    own = None if is_architecture else colon_form(str(given))
     return place, f"unknown {word} {given!r}{f'; write {own!r}' if own else nearest(str(given), valid)}"
 
 
@@ -147,6 +156,8 @@ def _said(kind: str, value: Any, context: Mapping[str, Any], message: str) -> st
         return f"{str(value)[:20]!r}... has {len(value)} characters; a name has at most {context['max_length']}"
     if kind == "string_type" and isinstance(value, bool | int | float):
         return f"found {value!r}; write a text, in quotes: '{value}'"
+    if kind == "too_short" and value in ([], ()):
+        return "is empty; write one value or more"
     if kind in _LISTS:
         written = "1, 2" if value is None or isinstance(value, dict) else value
         return f"found {value!r}; write a list, such as [{written}]"

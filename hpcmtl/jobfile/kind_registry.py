@@ -26,6 +26,7 @@ BUILT_IN: Mapping[str, str] = {
     "extract": "hpcmtl.training.kinds.extract:KIND",
     "predict": "hpcmtl.training.kinds.predict:KIND",
     "evaluate": "hpcmtl.training.kinds.evaluate:KIND",
+    "pretrained": "hpcmtl.training.kinds.pretrained:KIND",
     "map_reduce": "hpcmtl.training.kinds.map_reduce:KIND",
     "python": "hpcmtl.training.kinds.python:KIND",
 }

@@ -23,9 +23,11 @@ if TYPE_CHECKING:
     from hpcmtl.jobfile.schema import Job
     from hpcmtl.jobfile.tasks import Optimizer, TaskBase
     from hpcmtl.jobfile.transforms import Transform
+    from hpcmtl.jobfile.turns import Turns
     from hpcmtl.jobfile.views import JobView
     from hpcmtl.jobfile.weighting import WeightingChoice
     from hpcmtl.jobfile.work import Work
+    from hpcmtl.networks.consistency import AnyLoss, Consistency
     from hpcmtl.networks.description import NetworkDescription
     from hpcmtl.networks.objective import Objective
     from hpcmtl.networks.parameter_mapping import ParameterMapping
@@ -55,8 +57,11 @@ class FrameworkNeeds:
         network: description of its network; None if it has none.
         samples: shape of one sample of each input of the network; None where only running another task shows one.
         objectives: losses that it is trained for.
+        consistency: losses between outputs of two heads.
         optimizer: optimizer that it is trained by.
-        freeze: patterns of the names of parameters that are not trained.
+        freeze: patterns of the names of parameters that are not trained in the first epoch.
+        frozen_for_now: those of them whose parameters are trained at other times.
+        later_freeze: the same patterns in later epochs, each time that they change.
         accumulate: number of micro-batches of a rank's share of a batch.
         precision: type of numbers that the network computes in.
         sync_batchnorm: whether batch normalisation uses the statistics of the whole group's batch.
@@ -68,14 +73,27 @@ class FrameworkNeeds:
     network: NetworkDescription | None = None
     samples: InputShapes | None = None
     objectives: tuple[Objective, ...] = ()
+    consistency: tuple[Consistency, ...] = ()
     targets: tuple[ArraySpec, ...] = ()
     optimizer: Optimizer | None = None
     freeze: tuple[str, ...] = ()
+    frozen_for_now: tuple[str, ...] = ()
+    later_freeze: tuple[tuple[str, ...], ...] = ()
     accumulate: int = 1
     precision: Precision = "fp32"
     sync_batchnorm: bool = False
     part: str | None = None
     callables: tuple[UserCallable, ...] = ()
+
+    @property
+    def losses(self) -> tuple[AnyLoss, ...]:
+        """Returns all losses, in the order of a learner's."""
+        return (*self.objectives, *self.consistency)
+
+    @property
+    def loss_names(self) -> tuple[str, ...]:
+        """Returns the losses of the objectives, and those of the user's between outputs."""
+        return (*(each.loss for each in self.objectives), *(each.loss for each in self.consistency if each.is_of_user))
 
 
 class TaskKind(Protocol):
@@ -102,6 +120,10 @@ class TaskKind(Protocol):
 
     def completed(self, job: Job, name: str) -> TaskBase:
         """Returns the task with the defaults that depend on its other keys; `defaults` of the job are filled in."""
+        ...
+
+    def replacements(self, job: Job, name: str) -> Mapping[str, TaskBase]:
+        """Returns the tasks that take the place of this one, by the ends of their names; none for most."""
         ...
 
     def framework(self, job: Job, name: str) -> str | None:
@@ -185,6 +207,10 @@ class TaskKind(Protocol):
         """Returns the objectives of the network; none for a kind without a network."""
         ...
 
+    def consistency(self, job: Job, name: str) -> tuple[Consistency, ...]:
+        """Returns the losses between outputs of the network; none for most tasks."""
+        ...
+
     def placed(self, job: Job, name: str, folder: Path) -> TaskBase:
         """Returns the task with paths that are relative to the folder of the job file made absolute."""
         ...
@@ -202,6 +228,10 @@ class TaskKind(Protocol):
 
     def weighting(self, job: Job, name: str) -> WeightingChoice | None:
         """Returns how the objectives are combined; None for the sum of their losses times their weights."""
+        ...
+
+    def turns(self, job: Job, name: str) -> Turns | None:
+        """Returns how the objectives take turns; None where each step trains all of them."""
         ...
 
     def parameter_mappings(self, job: Job, name: str) -> tuple[ParameterMapping, ...]:

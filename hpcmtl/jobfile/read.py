@@ -26,7 +26,16 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
-LineNumbers = dict[tuple[str, ...], int]
+
+class Place(NamedTuple):
+    """Holds where a key stands: the file, and its line, counted from 1, if that is known."""
+
+    file: str
+    line: int | None
+
+
+Places = dict[tuple[str, ...], Place]
+"""Key, as its steps from the top of the file -> place."""
 
 _LINE = 60
 """Most characters of a line that a message shows."""
@@ -44,19 +53,19 @@ class AmbiguousValuesError(InputError):
 
     Attributes:
         values: values of the file.
-        lines: line of every key.
+        places: place of every key.
     """
 
-    def __init__(self, problems: Iterable[Problem], values: Any = None, lines: LineNumbers | None = None) -> None:
+    def __init__(self, problems: Iterable[Problem], values: Any = None, places: Places | None = None) -> None:
         super().__init__(problems)
-        self.values, self.lines = values, lines or {}
+        self.values, self.places = values, places or {}
 
 
 class _Values(NamedTuple):
-    """Holds the values of a text in YAML, the lines of its keys, and the problems of ambiguous values."""
+    """Holds the values of a text in YAML, the places of its keys, and the problems of ambiguous values."""
 
     raw: Any
-    lines: LineNumbers
+    places: Places
     problems: tuple[Problem, ...]
 
 
@@ -65,8 +74,8 @@ def to_yaml(values: Mapping[str, Any]) -> str:
     return str(yaml.dump(values, Dumper=Dumper, sort_keys=False))
 
 
-def read_values(file: Path) -> tuple[Any, LineNumbers]:
-    """Returns the values of a YAML or TOML file, and the line of every key.
+def read_values(file: Path) -> tuple[Any, Places]:
+    """Returns the values of a YAML or TOML file, and the place of every key (in TOML without its line).
 
     Raises:
         InputError: the file cannot be read, is not valid, is not a mapping, has a key twice, or has a value that is not
@@ -80,15 +89,16 @@ def read_values(file: Path) -> tuple[Any, LineNumbers]:
         text = "is a Python script; a job file (YAML or TOML) was expected. Run a script that makes a job by `python`"
         raise InputError([Problem(str(file), text)])
     if file.suffix == ".toml":
-        return _read_toml(file, text), {}
+        table = _read_toml(file, text)
+        return table, dict.fromkeys(_keys(table, ()), Place(str(file), None))
     if file.suffix == ".json":
         text = text.replace("\t", " ")  # YAML takes no tabs before a key; in JSON no text holds one as it is
     values = _composed(str(file), text)
     if not isinstance(values.raw, dict):
         raise InputError([Problem(str(file), "a job file is a mapping that begins with `hpcmtl: 1`")])
     if values.problems:
-        raise AmbiguousValuesError(values.problems, values.raw, values.lines)
-    return values.raw, values.lines
+        raise AmbiguousValuesError(values.problems, values.raw, values.places)
+    return values.raw, values.places
 
 
 def read_yaml(where: str, text: str) -> Any:
@@ -123,6 +133,15 @@ def _read_toml(file: Path, text: str) -> Any:
     return values
 
 
+def _keys(value: Any, path: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+    """Yields all keys of a table."""
+    if isinstance(value, dict | list):
+        for key, inner in value.items() if isinstance(value, dict) else enumerate(value):
+            here = (*path, str(key))
+            yield here
+            yield from _keys(inner, here)
+
+
 def _dates(value: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Any]]:
     """Yields the dates and times of TOML: a run directory would give them back as texts."""
     if isinstance(value, dt.date | dt.time):
@@ -153,13 +172,13 @@ def _composed_by(kind: Any, where: str, text: str) -> _Values:
         node = loader.get_single_node()
         if node is None:
             return _Values(None, {}, ())
-        lines: LineNumbers = {}
+        places: Places = {}
         # Before the construction, which writes merged keys (`<<`) into the nodes.
-        problems = [*_anchors(where, node)] or [*_twice(where, node, lines)]
+        problems = [*_anchors(where, node)] or [*_twice(where, node, places)]
         if problems:
             raise InputError(problems)
         problems = [*_ambiguous(where, node)]
-        return _Values(loader.construct_document(node), lines, tuple(problems))
+        return _Values(loader.construct_document(node), places, tuple(problems))
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = mark.line + 1 if mark else None
@@ -185,9 +204,9 @@ def _at(text: str, mark: yaml.Mark | None) -> str:
     return f", at `{shown}`{tabs}. Check the indentation (spaces, no tabs), quotes and brackets of this line and above"
 
 
-def _twice(where: str, node: yaml.Node, lines: LineNumbers) -> Iterator[Problem]:
+def _twice(where: str, node: yaml.Node, places: Places) -> Iterator[Problem]:
     """Yields keys that appear twice: YAML itself silently takes the second, and a task would be lost."""
-    for path, line in _collect_lines(node, (), lines):
+    for path, line in _collect(where, node, (), places):
         yield Problem(f"{where}: {'.'.join(path)}", "this key appears twice", line)
 
 
@@ -259,17 +278,20 @@ def _meant(text: str) -> str | None:
     return None
 
 
-def _collect_lines(node: yaml.Node, path: tuple[str, ...], lines: LineNumbers) -> Iterable[tuple[tuple[str, ...], int]]:
+def _collect(
+    where: str, node: yaml.Node, path: tuple[str, ...], places: Places
+) -> Iterable[tuple[tuple[str, ...], int]]:
+    """Fills the places of all keys; yields keys that appear twice, with their lines."""
     if isinstance(node, yaml.MappingNode):
         for key, value in node.value:
-            here = (*path, str(key.value))
-            if here in lines:
-                yield here, key.start_mark.line + 1
+            here, line = (*path, str(key.value)), key.start_mark.line + 1
+            if here in places:
+                yield here, line
                 continue
-            lines[here] = key.start_mark.line + 1
-            yield from _collect_lines(value, here, lines)
+            places[here] = Place(where, line)
+            yield from _collect(where, value, here, places)
     elif isinstance(node, yaml.SequenceNode):
         for index, value in enumerate(node.value):
             here = (*path, str(index))
-            lines[here] = value.start_mark.line + 1
-            yield from _collect_lines(value, here, lines)
+            places[here] = Place(where, value.start_mark.line + 1)
+            yield from _collect(where, value, here, places)

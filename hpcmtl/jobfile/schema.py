@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError, core_schema
 
 from hpcmtl.errors import InputError, nearest
@@ -75,6 +75,16 @@ def _bad_kind(text: str) -> PydanticCustomError:
 AnyTask = Annotated[TaskBase, TaskByKind()]
 
 
+def _in_a_file(value: str | None) -> str | None:
+    """Refuses a value: the reader of job files has put the other file in its place."""
+    if value is not None:
+        raise ValueError("only a job file extends another one; a job made in code is composed in code")
+    return value
+
+
+OfFileAlone = Annotated[PathText | None, AfterValidator(_in_a_file)]
+
+
 class Defaults(Spec):
     """Values for the keys that a task leaves open."""
 
@@ -101,6 +111,9 @@ class Job(Spec):
     """A family of dependent tasks."""
 
     hpcmtl: Literal[1] = FORMAT_VERSION
+    extends: OfFileAlone = Field(
+        default=None, description="a job file whose values hold where this one has none; a path relative to this file"
+    )
     job: Name
     ranks: int = Field(default=1, ge=1, le=MOST_RANKS)
     seed: int = Field(default=0, ge=0, le=LARGEST_SEED)
@@ -122,6 +135,9 @@ class Job(Spec):
     )
     slurm: JobSlurm | None = Field(
         default=None, description="what `hpcmtl submit` asks for; no part of what is trained"
+    )
+    sweep: dict[str, Annotated[tuple[Any, ...], Field(min_length=1)]] = Field(
+        default={}, description="key with dots -> values; `hpcmtl submit --array` makes a run of each combination"
     )
     checkpoints: Checkpoints = Checkpoints()
     modules: tuple[PathText, ...] = Field(default=(".",), description="folders of users' Python modules, as `data`")

@@ -33,6 +33,7 @@ _OF_OBJECTIVES = frozenset(
         "label_smoothing",
         "per_token",
         "loss",
+        "consistency",
         "sample_weights",
         "sampler",
     }

@@ -18,16 +18,6 @@ from hpcmtl.networks.bounds import MOST, MOST_LAYERS, MOST_RANKS
 from hpcmtl.networks.spec import Spec
 from hpcmtl.networks.strict import is_number_in_text
 
-WEIGHTED = "weighted_"
-"""Prefix of the metrics in which samples count by their `sample_weights`."""
-METRICS_WITH_CUTOFF = ("mrr", "ndcg")
-METRICS_OF_CLASSES = ("accuracy", "balanced_accuracy", "f1_macro", "auc", "log_loss", *METRICS_WITH_CUTOFF)
-"""Metrics of one class number a sample."""
-METRICS_OF_LABELS = ("f1_micro", "f1_macro", "hamming_loss", "subset_accuracy", "auc_macro", "ranking_loss")
-"""Metrics of several labels a sample, each 0 or 1."""
-METRICS_OF_NUMBERS = ("mse", "r2")
-_UNWEIGHTED = tuple(dict.fromkeys((*METRICS_OF_CLASSES, *METRICS_OF_LABELS, *METRICS_OF_NUMBERS)))
-METRICS = (*_UNWEIGHTED, *(WEIGHTED + name for name in _UNWEIGHTED if name not in METRICS_WITH_CUTOFF))
 SPLITS = ("train", "val", "test")
 
 

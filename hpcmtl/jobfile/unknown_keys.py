@@ -39,7 +39,7 @@ def unknown_key(key: str, value: Any, valid: Collection[str], home: str | None =
         return f"{text}; it belongs to `optimizer`: write `options: {_mapping(key, value)}` there"
     if _OPTIMIZER in valid and usual_name(key) in _OF_OPTIMIZER:
         return f"{text}; it belongs to `optimizer`: write `{usual_name(key)}: {_in_yaml(value)}` there"
-    if set(valid) == {"name", "options"} and _is_argument(value) and close_to(key, valid) is None:
+    if {"name", "options"} <= set(valid) and _is_argument(value) and close_to(key, valid) is None:
         return f"{text}; options are under `options`: write `options: {_mapping(key, value)}`"
     if "transform" in valid and key in READY_MADE:
         return f"{text}; it is a transform: write `transform: [{key}]`"

@@ -34,6 +34,8 @@ class Objective:
         label_smoothing: share of the target of a training loss that all classes have alike, from 0 to below 1.
         mean_over: what the loss of a step is the mean over: the labelled samples of the group's batch, or all of them.
         per_token: whether output and target have one value for each token of a sample, each of which counts alike.
+        query: reference of an array with the number of the query of each sample, a document that mrr and ndcg rank;
+            None where samples belong to no query.
     """
 
     name: str
@@ -47,6 +49,7 @@ class Objective:
     label_smoothing: float = 0.0
     mean_over: MeanOver = "labelled"
     per_token: bool = False
+    query: str | None = None
 
     @property
     def is_partly_labelled(self) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -11,8 +11,8 @@ from hpcmtl.data.builders import how_to_make
 from hpcmtl.data.hdf5 import describe
 from hpcmtl.errors import InputError, Problem, nearest
 from hpcmtl.jobfile.arrays import ArraySpec
-from hpcmtl.jobfile.kinds import kind_of
-from hpcmtl.jobfile.load import UnsoundJobError, line_numbers, load_job, locate, parse_job
+from hpcmtl.jobfile.changes import blamed, changed
+from hpcmtl.jobfile.load import UnsoundJobError, load_job, locate, parse_job, places_of
 from hpcmtl.jobfile.references import check_datasets
 from hpcmtl.jobfile.schema import Job
 from hpcmtl.jobfile.shapes import arrays_of
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
 
     from hpcmtl.jobfile.findings import Finding
+    from hpcmtl.jobfile.read import Place
     from hpcmtl.layerplan.model.speedup import Speedups
     from hpcmtl.layerplan.plan import LayerPlan
     from hpcmtl.taskgraph.graph import TaskGraph
@@ -35,14 +36,16 @@ class RawJob:
     """A job as plain values that are not checked yet.
 
     Attributes:
-        values: values as in a job file; paths of data files are absolute or relative to the working directory.
+        values: values as in a job file.
         where: name of the file in messages.
-        lines: line of each key in that file.
+        places: place of each key.
+        base: folder to which paths are relative.
     """
 
     values: Mapping[str, Any]
     where: str
-    lines: Mapping[tuple[str, ...], int]
+    places: Mapping[tuple[str, ...], Place] = field(default_factory=dict)
+    base: Path = Path()
 
 
 @dataclass(frozen=True)
@@ -71,11 +74,12 @@ class Prepared:
         """Returns problems with their places in the job file."""
         if self.source is None or not found:
             return locate(found, "job")
-        return locate(found, str(self.source), line_numbers(self.source))
+        return locate(found, str(self.source), places_of(self.source))
 
     def resolved(self) -> dict[str, Any]:
         """Returns the job as plain values with defaults filled in and absolute paths, as in `job.yaml`."""
         values = self.job.model_dump(mode="json", by_alias=True, exclude_none=True)
+        values.pop("sweep", None)  # this job is one run of it
         paths = {
             "data": {name: str(path) for name, path in self.files.items()},
             "modules": list(map(str, self.modules)),
@@ -104,36 +108,53 @@ JobSource: TypeAlias = "str | Path | Job | RawJob | Mapping[str, Any]"
 
 
 def prepare(
-    source: JobSource, ranks: int | None = None, policy: str | None = None, begun: Collection[str] = ()
+    source: JobSource,
+    ranks: int | None = None,
+    policy: str | None = None,
+    begun: Collection[str] = (),
+    *,
+    changes: Mapping[str, Any] | None = None,
 ) -> Prepared:
     """Loads a job and checks it as far as possible without running it.
 
     Args:
         source: a job file, a job made in code, or plain values as in a file. The data files of a job made in code, or
-            of plain values, are relative to the working directory.
+            of a mapping, are relative to the working directory.
         ranks: number of ranks; None for the job's own.
         policy: planning policy; None for the job's own.
         begun: tasks that have begun in an earlier attempt, see `is_tolerated`.
+        changes: keys with dots, and the values that they have instead; see `changed`.
 
     Raises:
         InputError: all problems at once.
         EnvironmentUnfitError: the policy needs a library that is not installed.
     """
     source = _source(source)
-    changes = {key: value for key, value in {"ranks": ranks, "policy": policy}.items() if value is not None}
+    replaced = {key: value for key, value in {"ranks": ranks, "policy": policy}.items() if value is not None}
+    if not changes:
+        return _prepared(source, replaced, {}, begun)
+    try:
+        return _prepared(source, replaced, changes, begun)
+    except UnpreparedJobError as error:
+        problems = blamed(error, changes).problems
+        raise UnpreparedJobError(problems, error.rest, error.left) from None
+
+
+def _prepared(
+    source: Path | Job | RawJob, replaced: Mapping[str, Any], changes: Mapping[str, Any], begun: Collection[str]
+) -> Prepared:
     where, base = _origin(source)
-    problems, readable, sound, unread = _parsed(source, changes)
+    problems, readable, sound, unread = _parsed(source, replaced, changes)
     if readable is None or sound is None:
         raise UnpreparedJobError(problems, None)
-    sound = replace(sound, job=_placed(sound.job, base))
     files = {name: (base / path).resolve() for name, path in readable.data.items()}
     described, unreadable = _describe(files)
     arrays, misfits = arrays_of(sound.job, described, _order(sound.job))
     found = [*unreadable, *check_datasets(readable, described), *filter(sound.concerns, misfits)]
     found = [each for each in found if not is_tolerated(each[0], begun)]
     found += _check_policy(readable.policy)
-    lines = source.lines if isinstance(source, RawJob) else None
-    problems += locate(found, where, line_numbers(source) if found and isinstance(source, Path) else lines)
+    places = source.places if isinstance(source, RawJob) else None
+    problems += locate(found, where, places_of(source) if found and isinstance(source, Path) else places)
     modules = tuple((base / folder).resolve() for folder in readable.modules)
     file = source if isinstance(source, Path) else None
     rest = _rest(sound, found)
@@ -143,12 +164,6 @@ def prepare(
         left = [*unread, *(name for name in readable.tasks if name not in rest.job.tasks or name in rest.partly)]
         raise UnpreparedJobError(problems, kept, left)
     return kept
-
-
-def _placed(job: Job, base: Path) -> Job:
-    """Returns a job whose tasks name no path that is relative to the folder of the job file."""
-    tasks = {name: kind_of(job, name).placed(job, name, base) for name in job.tasks}
-    return job if tasks == job.tasks else job.model_copy(update={"tasks": tasks})
 
 
 def _check_policy(policy: str) -> list[Finding]:
@@ -173,22 +188,23 @@ def _source(given: Any) -> Path | Job | RawJob:
     if isinstance(given, str):
         return Path(given)
     if isinstance(given, Mapping):
-        return RawJob(dict(given), "job", {})
+        return RawJob(dict(given), "job")
     text = f"found a {type(given).__name__}; give the path of a job file, a hpcmtl.Job, or a mapping with its keys"
     raise InputError([Problem("job", text)])
 
 
 def _parsed(
-    source: Path | Job | RawJob, changes: Mapping[str, Any]
+    source: Path | Job | RawJob, replaced: Mapping[str, Any], changes: Mapping[str, Any]
 ) -> tuple[list[Problem], Job | None, SoundPart | None, tuple[str, ...]]:
     """Returns the problems of a job without its data, what can be read, what can be checked further, unread tasks."""
     try:
         if isinstance(source, RawJob):
-            job = parse_job({**source.values, **changes}, source.where, source.lines)
+            values = {**changed(source.values, changes), **replaced}
+            job = parse_job(values, source.where, source.places, source.base)
         elif isinstance(source, Job):
-            job = parse_job({**source.model_dump(by_alias=True), **changes})
+            job = parse_job({**changed(source.model_dump(by_alias=True), changes), **replaced})
         else:
-            job = load_job(source, changes)
+            job = load_job(source, replaced, changes)
     except UnsoundJobError as error:
         return list(error.problems), error.readable, error.sound, error.unread
     return [], job, SoundPart(job), ()
@@ -207,7 +223,7 @@ def _rest(sound: SoundPart, found: Sequence[Finding]) -> SoundPart:
 def _origin(source: Path | Job | RawJob) -> tuple[str, Path]:
     """Returns the name of a job in messages, and the folder to which its data files are relative."""
     if isinstance(source, RawJob):
-        return source.where, Path()
+        return source.where, source.base
     return ("job", Path()) if isinstance(source, Job) else (str(source), source.parent)
 
 

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from hpcmtl.errors import EnvironmentUnfitError, InputError
+from hpcmtl.errors import EnvironmentUnfitError, InputError, located
+from hpcmtl.jobfile.changes import changes_of, require_swept
 from hpcmtl.jobfile.resolve import add_module_folders, remove_module_folders
 from hpcmtl.pipeline.prepare import UnpreparedJobError, prepare
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from hpcmtl.errors import Problem
@@ -31,11 +32,13 @@ class Validated:
         job: name of the job.
         graph: its tasks and edges.
         unchecked: sentences about what could not be checked here.
+        points: number of runs of its sweep; 1 without one.
     """
 
     job: str
     graph: TaskGraph
     unchecked: tuple[str, ...]
+    points: int = 1
 
 
 class UnsoundError(InputError):
@@ -46,12 +49,15 @@ class UnsoundError(InputError):
         self.args = ("\n".join([*self.args, *(f"not checked: {line}" for line in unchecked)]),)
 
 
-def validated(file: Path, ranks: int | None = None, *, static: bool = False) -> Validated:
+def validated(
+    file: Path, ranks: int | None = None, *, changes: Mapping[str, Any] | None = None, static: bool = False
+) -> Validated:
     """Makes all checks of a job that a run makes before it trains.
 
     Args:
         file: job file.
         ranks: number of ranks; None for the job's own.
+        changes: keys with dots, and the values that they have instead; see `changed`.
         static: leave out all that reads data, or imports user code or a framework.
 
     Raises:
@@ -62,7 +68,7 @@ def validated(file: Path, ranks: int | None = None, *, static: bool = False) -> 
     hidden: tuple[str, ...] = ()
     prepared: Prepared | None
     try:
-        prepared = prepare(file, ranks)
+        prepared = prepare(file, ranks, changes=changes)
     except UnpreparedJobError as error:
         prepared, problems, hidden = error.rest, list(error.problems), error.left
     if prepared is not None and not static:
@@ -76,10 +82,29 @@ def validated(file: Path, ranks: int | None = None, *, static: bool = False) -> 
         problems += examined.problems
         unchecked = examined.unchecked
         hidden += examined.hidden
+    points = changes_of((), prepared.job.sweep) if prepared is not None and not problems else []
+    problems += _of_points(file, ranks, changes or {}, points)
     left = ("data, user code and networks (--static)",) if static else tuple(_by_reason(unchecked))
     if problems or prepared is None:
         raise UnsoundError(problems, (*left, *_hidden(dict.fromkeys(hidden), prepared is not None)))
-    return Validated(job=prepared.job.job, graph=prepared.graph, unchecked=left)
+    return Validated(job=prepared.job.job, graph=prepared.graph, unchecked=left, points=len(points))
+
+
+def _of_points(
+    file: Path, ranks: int | None, changes: Mapping[str, Any], points: Sequence[Mapping[str, Any]]
+) -> Iterator[Problem]:
+    """Yields the problems of the runs of a sweep, by the checks that import nothing; each once."""
+    unfit: list[Problem] = []
+    with located(str(file), unfit):
+        require_swept(dict.fromkeys(key for point in points for key in point), "sweep.")
+    yield from unfit
+    seen: set[Problem] = set()
+    for point in points:
+        try:
+            prepare(file, ranks, changes={**changes, **point})
+        except InputError as error:
+            yield from (problem for problem in error.problems if problem not in seen)
+            seen.update(error.problems)
 
 
 @contextmanager

@@ -108,11 +108,14 @@ class LayerOver(RunEvent):
         rows: rows of a step on the fullest rank; 0 where there are none.
         step_seconds: mean seconds of a step.
         seconds: seconds from the start command to the last report.
-        metrics: metric values by name.
+        metrics: metric values by name; None for one without a value.
+        undefined: reasons of the metrics without a value.
+        tables: tables of numbers by name, such as a confusion matrix, as lists of rows.
         engine: name of the engine; empty for a task that does not train.
         engine_reason: reason for the choice of the engine.
         compression: data type in which gradients travelled.
         reached: optimizer steps of the task so far; None for a task that does not train.
+        ended_early: true if the task made its last step, before the planned ones: no layer follows.
         predicted_seconds: prediction of `seconds`; None where none was made.
         slow_ranks: ranks that are slower than planned.
         facts: further measurements by name, e.g. ``data_wait``, ``skipped_steps``, ``from_memory``.
@@ -125,11 +128,14 @@ class LayerOver(RunEvent):
     rows: float = 0.0
     step_seconds: float = 0.0
     seconds: float = 0.0
-    metrics: Mapping[str, float] = field(default_factory=dict)
+    metrics: Mapping[str, float | None] = field(default_factory=dict)
+    undefined: Mapping[str, str] = field(default_factory=dict)
+    tables: Mapping[str, list[list[float]]] = field(default_factory=dict)
     engine: str = ""
     engine_reason: str = ""
     compression: str = "none"
     reached: int | None = None
+    ended_early: bool = False
     predicted_seconds: float | None = None
     slow_ranks: tuple[int, ...] = ()
     facts: Mapping[str, Any] = field(default_factory=dict)
@@ -294,6 +300,29 @@ class LearningRateChanged(RunEvent):
     layer: int = 0
     step: int = 0
     learning_rate: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingStopped(RunEvent):
+    """A task, or one head of it, is not trained any more, since a metric has not improved.
+
+    Attributes:
+        task: name of the task.
+        head: name of the head; empty for the whole task.
+        epoch: last epoch that it was trained in, from 0.
+        step: optimizer steps of the task done.
+        monitor: name of the metric.
+        best: its best value.
+        best_epoch: epoch of the best value.
+    """
+
+    task: str
+    head: str = ""
+    epoch: int
+    step: int
+    monitor: str
+    best: float | None = None
+    best_epoch: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)

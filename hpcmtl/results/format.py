@@ -1,4 +1,4 @@
-"""Texts of durations for people."""
+"""Texts of durations and numbers for people."""
 
 from __future__ import annotations
 
@@ -12,3 +12,8 @@ def duration(seconds: float) -> str:
         return f"{minutes} min {rest:02} s"
     hours, minutes = divmod(minutes, 60)
     return f"{hours} h {minutes:02} min" if hours < 24 else f"{hours // 24} d {hours % 24:02} h"
+
+
+def counted(number: int, noun: str) -> str:
+    """Returns a number with its noun: 1 task, 2 tasks."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -121,6 +121,7 @@ class AttemptHistory:
         id: name of the attempt in the batch script (`HPCMTL_ATTEMPT_ID`); empty outside of one.
         host: host of rank 0.
         started: time of its start.
+        latest: time of its last event.
         cancelled_by: user who cancelled the whole job in this attempt; empty if none did. Such a run is not tried again
             without a person.
         progressed: true if the attempt brought the run further: a layer ended, a checkpoint of a new step was written,
@@ -131,6 +132,7 @@ class AttemptHistory:
     id: str = ""
     host: str = ""
     started: float = 0.0
+    latest: float = 0.0
     cancelled_by: str = ""
     progressed: bool = False
 

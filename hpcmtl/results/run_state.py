@@ -73,6 +73,17 @@ class RunState:
         handler = _HANDLERS.get(type(event))
         if handler is not None:
             handler(self, event, at)
+        self.attempt.latest = at
+
+    @property
+    def seconds(self) -> float:
+        """Seconds of all attempts together, each from its start to its last event."""
+        return sum(each.latest - each.started for each in self.attempts)
+
+    @property
+    def rank_seconds(self) -> float:
+        """Ranks times seconds of all layers that were run, in all attempts."""
+        return sum(over.ranks * over.seconds for task in self.tasks.values() for over in task.outcomes)
 
     def group_of(self, event: events.LayerStarted) -> tuple[int, int]:
         """Returns the first and the last rank of a group, whose ranks are the living ones from its first on."""
@@ -126,6 +137,8 @@ class RunState:
         task.status = "held"
         task.progress = None if done else task.progress
         task.layers_done = event.layer + 1 if done else event.layer
+        if done and event.ended_early:
+            task.layers_done = max(task.layers, task.layers_done)
         task.stopped = not done or self.status == "stopping"
         task.outcomes.append(event)
         if done:

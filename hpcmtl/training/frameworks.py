@@ -11,7 +11,7 @@ from hpcmtl.launch.interpreter import imports
 
 if TYPE_CHECKING:
     from hpcmtl.frameworks.description import FrameworkDescription
-    from hpcmtl.training.learner import Framework
+    from hpcmtl.training.framework import Framework
 
 
 @cache

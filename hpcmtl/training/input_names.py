@@ -48,3 +48,20 @@ def in_order(arguments: Sequence[inspect.Parameter], given: Collection[str]) -> 
     if problem is not None:
         raise InputError([Problem("input", problem)])
     return (*(name for name in names if name in given), *others)
+
+
+def takes_by_name(arguments: Sequence[inspect.Parameter], given: Collection[str]) -> bool:
+    """Returns whether a forward pass takes each of some inputs by its name, not all of them as one.
+
+    Args:
+        arguments: arguments of the forward pass that are inputs.
+        given: names of the inputs.
+
+    Raises:
+        InputError: it needs several inputs, and others than these.
+    """
+    named = [each for each in arguments if each.kind in _NAMED]
+    if sum(each.default is each.empty for each in named) <= 1 and not {each.name for each in named} >= set(given):
+        return False
+    in_order(arguments, given)
+    return True

@@ -1,4 +1,4 @@
-"""Protocols of a deep-learning framework: networks, learners, and the framework that makes them.
+"""The protocol of a learner: the network, objectives and optimizer of a task on one rank, in some framework.
 
 Named numpy arrays go in and come out. The device of the computation is the learner's own affair. A learner works on one
 rank and exchanges nothing with other ranks: that is done by a `SynchronisationStrategy`.
@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from hpcmtl.frameworks.device import HOST
-
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
@@ -17,19 +15,10 @@ if TYPE_CHECKING:
 
     from hpcmtl.arrays import Arrays, Floats
     from hpcmtl.frameworks.device import Device
-    from hpcmtl.frameworks.environment import EnvironmentNeeds
-    from hpcmtl.jobfile.kinds import FrameworkNeeds
-    from hpcmtl.networks.description import NetworkDescription
-    from hpcmtl.networks.objective import Objective
     from hpcmtl.networks.parameter_mapping import ParameterMapping
-    from hpcmtl.networks.shapes import InputShapes
-    from hpcmtl.training.collectives.base import CollectiveFactory
-    from hpcmtl.training.learner_settings import LearnerSettings
-    from hpcmtl.training.network_facts import NetworkFacts
-    from hpcmtl.training.objective_rows import ObjectiveWeights
+    from hpcmtl.training.objective_rows import GradientPlace, ObjectiveProducts, ObjectiveWeights, SharedWeights
     from hpcmtl.training.step_comparison import StepComparison
     from hpcmtl.training.step_input import StepInput
-    from hpcmtl.training.strategies.compressors import Compressor
     from hpcmtl.training.traits import LearnerTraits
 
 
@@ -90,7 +79,12 @@ class Learner(Protocol):
         ...
 
     def backward_each(
-        self, batch: StepInput, weights: Sequence[float], scale: float, rows: np.ndarray[Any, Any]
+        self,
+        batch: StepInput,
+        weights: Sequence[float],
+        scale: float,
+        rows: np.ndarray[Any, Any],
+        portions: Floats | None = None,
     ) -> Iterator[int]:
         """Computes losses and gradients of one step, those by the shared parameters for each objective by itself.
 
@@ -107,12 +101,53 @@ class Learner(Protocol):
                 w[k, i] * loss[k, i]`` by the shared parameters, one after the other in the order of `views`; what comes
                 after them stays as it is.
 
+            portions: (m, n) factors on the weights of the samples, with sums of 1 over m. Each objective has m rows
+                then, k m to k m + m - 1, of its gradients with each of these factors. It needs the whole share in one
+                pass, without micro-batches.
+
         Yields:
-            The number of each objective, in order, as soon as its row is complete; the next pass may be under way
-            already. All are to be taken.
+            The number of each row, in order, as soon as it is complete; the next pass may be under way already. All
+            are to be taken.
 
         Raises:
             InputError: a shared parameter has sparse gradients.
+        """
+        ...
+
+    def backward_weighted(
+        self,
+        batch: StepInput,
+        factors: Sequence[float],
+        scale: float,
+        weights: SharedWeights,
+        place: GradientPlace | None = None,
+    ) -> None:
+        """Computes losses and gradients of one step, by weights that hold for the shared parameters alone.
+
+        All is as with `forward_backward` and the weights `factors`, but that each objective counts ``weights[k]`` times
+        in the gradients of the shared parameters. A weight of 0 counts as a millionth of the largest one.
+
+        Args:
+            batch: this rank's share of the batch.
+            factors: one factor an objective, for all parameters.
+            scale: factor on all losses.
+            weights: one weight an objective; a function is called once, after a backward pass of each objective down to
+                the place. It needs the whole share in one pass, without micro-batches.
+            place: where the gradients that the function gets are measured: those of the sum over samples of ``scale *
+                factors[k] * w[k, i] * loss[k, i]``, of this rank; None for weights.
+        """
+        ...
+
+    def inner_products(self, batch: StepInput, weights: Sequence[float], scale: float) -> ObjectiveProducts | None:
+        """Computes what `backward_each` does, but inner products of the rows in their place, where that is quicker.
+
+        Args:
+            batch: this rank's share of the batch, which is the whole batch.
+            weights: one weight an objective.
+            scale: factor on all losses.
+
+        Returns:
+            The inner products; None, without a pass, where `backward_each` is as quick.
         """
         ...
 
@@ -165,8 +200,8 @@ class Learner(Protocol):
         """
         ...
 
-    def apply(self, rate: float, rescale: float = 1.0) -> None:
-        """Updates the trained parameters once, with the gradients times `rescale`; may return before it is done."""
+    def apply(self, rate: float, rescale: float = 1.0, objectives: Sequence[int] | None = None) -> None:
+        """Updates the trained parameters that some `objectives` depend on, or all; may return before it is done."""
         ...
 
     def applied_gradients(self, pattern: str) -> Arrays:
@@ -214,85 +249,4 @@ class Learner(Protocol):
 
     def quiesce(self) -> None:
         """Waits for all operations under way, and drops losses that were not collected; a group may be left then."""
-        ...
-
-
-class Network(Protocol):
-    """A network with parameters, to be run but not trained."""
-
-    def outputs(self, inputs: Arrays, part: str | None = None) -> Arrays:
-        """See `Learner`."""
-        ...
-
-    def load_parameters(self, state: Mapping[str, np.ndarray[Any, Any]]) -> None:
-        """Overwrites all parameters by those of a state (names that begin with `PARAMETERS`)."""
-        ...
-
-
-class Framework(Protocol):
-    """Makes the networks and learners of one deep-learning library; holds no state of a task."""
-
-    def network(
-        self, network: NetworkDescription, samples: InputShapes, names: tuple[str, ...], device: Device = HOST
-    ) -> Network:
-        """Makes a network for samples of one shape an input, with one output a name.
-
-        Raises:
-            InputError: the network cannot be built.
-        """
-        ...
-
-    def prepare_environment(self, tasks: Mapping[str, FrameworkNeeds]) -> EnvironmentNeeds:
-        """Sets the environment variables of this process that some tasks need, before the framework computes anything.
-
-        Args:
-            tasks: needs of each task; what of them cannot be used is ignored here, and reported by `check`.
-
-        Returns:
-            The variables, for the other ranks.
-
-        Raises:
-            EnvironmentUnfitError: it is too late in this process.
-        """
-        ...
-
-    def gpu_problem(self, number: int) -> str | None:
-        """Returns why it cannot compute on one of the GPUs that this process may use, or None if it can."""
-        ...
-
-    def check(self, needs: FrameworkNeeds) -> NetworkFacts | None:
-        """Makes all that a task asks of the framework once, and drops it again.
-
-        If all targets are known, one step is made on samples of ones with targets of zeros.
-
-        Returns:
-            The shapes of the network; None if there is none, or if the shape of its input is not known.
-
-        Raises:
-            InputError: all that cannot be used. Where a problem belongs to a key of the task, its place begins with
-                that key: ``loss own:Loss``, ``optimizer sgd``, ``model``, ``freeze``.
-        """
-        ...
-
-    def learner(
-        self,
-        network: NetworkDescription,
-        samples: InputShapes,
-        objectives: tuple[Objective, ...],
-        settings: LearnerSettings,
-        device: Device = HOST,
-    ) -> Learner:
-        """Makes a learner.
-
-        Raises:
-            InputError: the network, losses, optimizer or patterns cannot be used.
-        """
-        ...
-
-    def collectives(self) -> Mapping[str, CollectiveFactory]:
-        """Returns the collectives of this framework's native arrays by name (`engine` in the job file)."""
-        ...
-
-    def compressors(self) -> Mapping[str, Callable[[], Compressor]]:
-        """Returns the compressors of this framework's native arrays, by name; `none` need not be among them."""
         ...

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from hpcmtl.arrays import Ints
+    from hpcmtl.arrays import Floats, Ints
     from hpcmtl.training.step_input import StepInput
 
 
@@ -32,6 +32,19 @@ def rows_of(batch: StepInput, rows: slice | Ints) -> StepInput:
     labels = tuple(None if each is None else each[of_targets] for each in batch.label_weights)
     inputs, weights = batch.with_inputs(lambda each: each[rows]), batch.weights[of_targets]
     return replace(batch, inputs=inputs, targets=targets, weights=weights, label_weights=labels)
+
+
+def portions_of(batch: StepInput, portions: Floats | None) -> list[StepInput]:
+    """Returns the same rows with other weights, for each of some portions; without them the batch itself.
+
+    Args:
+        batch: rows of this rank; those that were doubled have the same factors.
+        portions: (portions, rows) factors on the weights.
+    """
+    if portions is None:
+        return [batch]
+    factors = portions.repeat(len(batch.weights) // portions.shape[1], axis=1)
+    return [replace(batch, weights=batch.weights * each) for each in factors.astype(np.float32)]
 
 
 def at_least_two_rows(batch: StepInput) -> StepInput:

@@ -19,6 +19,7 @@ from hpcmtl.networks.shapes import shapes_text
 from hpcmtl.taskgraph.graph import topological_order
 from hpcmtl.training.coupling.checks import check_built_coupling
 from hpcmtl.training.frameworks import open_framework
+from hpcmtl.training.kinds.coupled_heads import check_shapes
 from hpcmtl.training.kinds.fit import objective_path, objective_problems
 from hpcmtl.training.step_comparison import BY_ITS_ROWS
 
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from hpcmtl.jobfile.findings import Finding
     from hpcmtl.jobfile.kinds import FrameworkNeeds
     from hpcmtl.jobfile.schema import Job
-    from hpcmtl.training.learner import Framework
+    from hpcmtl.training.framework import Framework
     from hpcmtl.training.network_facts import NetworkFacts
 
 
@@ -93,7 +94,10 @@ class NetworkChecks:
             self.unchecked[name] = "the shape of its input is known only when the job runs"
         wanted, known = replace(needs, targets=()), len(self.found)
         try:
-            facts = self._facts(framework, replace(wanted, objectives=()) if name in self.partly else wanted)
+            asked = replace(wanted, objectives=(), consistency=()) if name in self.partly else wanted
+            facts = self._facts(framework, replace(asked, later_freeze=()))
+            for frozen in asked.later_freeze if facts is not None else ():
+                self._facts(framework, replace(asked, freeze=frozen, later_freeze=()))
         except InputError as error:
             self._note(name, [self._finding(name, each.where, each.message) for each in error.problems])
             facts = None if name in self.hidden else self._network_alone(name, framework, wanted)
@@ -116,9 +120,7 @@ class NetworkChecks:
     def _network_alone(self, name: str, framework: Framework, needs: FrameworkNeeds) -> NetworkFacts | None:
         """Returns the shapes of a network whose optimizer, loss or frozen parameters have problems, for other tasks."""
         try:
-            return self._facts(
-                framework, replace(needs, objectives=(), optimizer=None, freeze=(), sync_batchnorm=False)
-            )
+            return self._facts(framework, replace(_network_alone(needs), precision=needs.precision))
         except InputError:  # it cannot be built for tasks that use it, either
             self.hidden.add(name)
             return None
@@ -160,6 +162,8 @@ class NetworkChecks:
         for objective, made, target in zip(needs.objectives, facts.outputs, needs.targets, strict=True):
             for key, problem in objective_problems(objective, made, target):
                 yield ("tasks", name, *objective_path(objective, key)), problem
+        made_of = {each.name: made for each, made in zip(needs.objectives, facts.outputs, strict=True)}
+        yield from ((("tasks", name, *path), text) for path, text in check_shapes(needs.consistency, made_of))
 
     def _several_ranks(self, name: str, facts: NetworkFacts) -> Iterator[Finding]:
         """Yields that a network would have other parameters on each rank, where a task may get several ranks."""
@@ -261,7 +265,7 @@ def _two_origins(own: NetworkFacts, theirs: NetworkFacts, taken: Mapping[str, st
 
 def _is_of_user(needs: FrameworkNeeds) -> bool:
     """Returns true if network, losses or optimizer come from the user."""
-    names = [each.loss for each in needs.objectives]
+    names = list(needs.loss_names)
     if needs.optimizer is not None:
         names += [needs.optimizer.name, *(each.name or "" for each in needs.optimizer.groups.values())]
     return bool(needs.network and user_models(needs.network)) or any(":" in name for name in names)
@@ -269,4 +273,5 @@ def _is_of_user(needs: FrameworkNeeds) -> bool:
 
 def _network_alone(needs: FrameworkNeeds) -> FrameworkNeeds:
     """Returns what a task asks of its framework to run its network, and not to train it."""
-    return replace(needs, objectives=(), optimizer=None, freeze=(), sync_batchnorm=False, precision="fp32")
+    plain = replace(needs, objectives=(), consistency=(), optimizer=None, freeze=(), sync_batchnorm=False)
+    return replace(plain, precision="fp32", frozen_for_now=(), later_freeze=())

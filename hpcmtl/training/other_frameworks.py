@@ -28,7 +28,7 @@ def foreign_objects(needs: FrameworkNeeds, framework: str) -> Iterator[Problem]:
         framework: name of this framework.
     """
     named = [("model", name) for name in (user_models(needs.network) if needs.network else ())]
-    named += [("loss", each.loss) for each in needs.objectives]
+    named += [("loss", name) for name in needs.loss_names]
     if needs.optimizer is not None:
         named.append(("optimizer", needs.optimizer.name))
         named += [("optimizer", each.name) for each in needs.optimizer.groups.values() if each.name is not None]

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import fnmatch
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from hpcmtl.errors import InputError, Problem, nearest
+from hpcmtl.jobfile.tasks import ParameterGroup
+from hpcmtl.training.parameter_names import frozen_names
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from hpcmtl.arrays import Arrays
     from hpcmtl.jobfile.tasks import Optimizer
+    from hpcmtl.training.learner_settings import LearnerSettings
 
 _PREFIX = "groups/"
+NONE: frozenset[str] = frozenset()
+"""No parameter."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +39,31 @@ class OptimizerGroup:
     names: tuple[str, ...]
 
 
+class _FrozenGroup(ParameterGroup):
+    """A group whose parameters are all frozen, and trained at other times."""
+
+
+def with_frozen_groups(settings: LearnerSettings, names: Iterable[str], trained: Iterable[str]) -> LearnerSettings:
+    """Returns settings whose optimizer has groups without a parameter where theirs are frozen for now.
+
+    Args:
+        settings: settings of a learner.
+        names: names of all parameters of its network.
+        trained: names of those that are trained.
+
+    Raises:
+        InputError: a pattern of frozen parameters matches none.
+    """
+    now, later = list(trained), frozen_names(names, settings.frozen_for_now)
+    groups = {
+        pattern: _FrozenGroup(**dict(group))
+        if not fnmatch.filter(now, pattern) and fnmatch.filter(later, pattern)
+        else group
+        for pattern, group in settings.optimizer.groups.items()
+    }
+    return replace(settings, optimizer=settings.optimizer.model_copy(update={"groups": groups}))
+
+
 class ParameterUpdater(Protocol):
     """Updates parameters by an optimizer of a framework, with the gradients that are there.
 
@@ -48,8 +78,8 @@ class ParameterUpdater(Protocol):
         """The framework's optimizers."""
         ...
 
-    def update(self, learning_rate: float, rescale: float) -> None:
-        """Updates every parameter once, with its gradient times `rescale`."""
+    def update(self, learning_rate: float, rescale: float, resting: frozenset[str] = NONE) -> None:
+        """Updates every parameter once, with its gradient times `rescale`; those of `resting` stay as they are."""
         ...
 
     def state(self) -> Arrays:
@@ -81,7 +111,7 @@ def optimizer_groups(
     aliases = {name: each for each in tied for name in each}
     for pattern, group in optimizer.groups.items():
         mine = [name for name in rest if fnmatch.filter(aliases.get(name, (name,)), pattern)]
-        if not mine:
+        if not mine and not isinstance(group, _FrozenGroup):
             text = f"the pattern {pattern} matches no trained parameter, or earlier patterns have them all"
             raise InputError([Problem("optimizer", f"groups: {text}{nearest(pattern, rest)}")])
         rest = [name for name in rest if name not in mine]
@@ -130,10 +160,10 @@ class GroupedUpdater:
         """The framework's optimizers."""
         return [each for _, updater in self._parts.values() for each in updater.optimizers]
 
-    def update(self, learning_rate: float, rescale: float) -> None:
+    def update(self, learning_rate: float, rescale: float, resting: frozenset[str] = NONE) -> None:
         """See `ParameterUpdater`; the learning rate is that of the task."""
         for factor, updater in self._parts.values():
-            updater.update(learning_rate * factor, rescale)
+            updater.update(learning_rate * factor, rescale, resting)
 
     def state(self) -> Arrays:
         """See `ParameterUpdater`."""

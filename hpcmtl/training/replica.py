@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -30,6 +30,14 @@ _STREAMS = RandomStreams()
 _UNPREFIXED = frozenset({LOSS_SCALE})
 
 
+class GradientPenalty(Protocol):
+    """A penalty on the parameters, of which training needs the gradient alone."""
+
+    def add(self, learner: Learner, rescale: float) -> None:
+        """Adds the gradient to synchronised gradients, which the update multiplies by `rescale`."""
+        ...
+
+
 class Replica:
     """Takes training steps on one rank of a group.
 
@@ -42,6 +50,7 @@ class Replica:
         compared: whether the first step on the present group was compared, see `compare_first_step`.
         streams: seeds of the random numbers of each step.
         skipped_steps: number of steps without an update, because a gradient overflowed; since the replica was made.
+        penalty: penalty whose gradient is added to those of each step; None for none.
     """
 
     def __init__(
@@ -55,6 +64,7 @@ class Replica:
         self.learner, self.strategy, self.gradients = learner, strategy, gradients
         self.streams, self._traits, self._clip_norm = streams, learner.traits, clip_norm
         self.skipped_steps = 0
+        self.penalty: GradientPenalty | None = None
         self._in_group = True
         self._comparison: StepComparison | None = None
         self.compared = False
@@ -66,6 +76,10 @@ class Replica:
         self._in_group = True
         self.compared = False
         self.learner.use_group_sum(strategy.sum)
+
+    def follow(self, other: Replica) -> None:
+        """Goes on with the counts and records of another replica of the task, whose place it takes."""
+        self.skipped_steps, self.gradients.totals = other.skipped_steps, other.gradients.totals
 
     def compare_first_step(self, task: str, batch: StepInput, rate: float, group: Communicator) -> StepComparison:
         """Compares a step with the framework's own arithmetic, before the first one on a group (collective).
@@ -103,7 +117,11 @@ class Replica:
         else:
             if self._traits.random_optimizer:
                 learner.reseed(self.streams.optimizer(number))
-            learner.apply(rate, rescale if self._clip_norm is None else rescale * self._clip_factor(rescale))
+            if self.penalty is not None:
+                self.penalty.add(learner, rescale)
+            factor = rescale if self._clip_norm is None else rescale * self._clip_factor(rescale)
+            some = self.gradients.taking_part
+            learner.apply(rate, factor, **({} if some is None else {"objectives": some}))
         strategy.after_step(learner, number + 1)
         if self.gradients.measures_update:
             if self._traits.may_draw:

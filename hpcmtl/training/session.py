@@ -11,6 +11,7 @@ from hpcmtl.frameworks.device import HOST
 from hpcmtl.jobfile.frameworks import framework_of
 from hpcmtl.jobfile.kinds import kind_of
 from hpcmtl.results.events import LayerEnded, LayerStopped
+from hpcmtl.results.undefined import from_nulls, reasons, with_nulls
 from hpcmtl.training.frameworks import open_framework
 from hpcmtl.training.orders import LayerOrders
 from hpcmtl.training.streams import RandomStreams
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from hpcmtl.results.rundir.directory import RunDirectory
     from hpcmtl.results.step_progress import StepProgress
     from hpcmtl.training.checkpointing.content import Checkpoint
-    from hpcmtl.training.learner import Framework
+    from hpcmtl.training.framework import Framework
 
 
 @dataclass(frozen=True)
@@ -122,11 +123,13 @@ class LayerOutcome:
         seconds: time of the whole layer, its checkpoint included.
         stopped: true if the layer was ordered to stop, and ended early at a step boundary, with a checkpoint.
         metrics: values by name; those of a later layer replace those of an earlier one.
+        tables: tables of numbers by name, as lists of rows.
         facts: further numbers for the ledger: share of time spent waiting for data, skipped steps, ...
         engine: name of the engine; empty for a task that does not train.
         engine_reason: reason for the choice of the engine.
         compression: form in which gradients travelled.
         reached: optimizer steps of the task since its start; None for a task that does not train.
+        ended_early: true if the task made its last step, before the planned ones: no layer follows.
     """
 
     steps: int
@@ -135,11 +138,13 @@ class LayerOutcome:
     seconds: float
     stopped: bool = False
     metrics: Mapping[str, float] = field(default_factory=dict)
+    tables: Mapping[str, list[list[float]]] = field(default_factory=dict)
     facts: Mapping[str, float] = field(default_factory=dict)
     engine: str = ""
     engine_reason: str = ""
     compression: str = "none"
     reached: int | None = None
+    ended_early: bool = False
 
     def to_event(self, task: str, layer: int, ranks: int) -> LayerEnded | LayerStopped:
         """Returns the event of the ledger for a layer of a task.
@@ -150,16 +155,19 @@ class LayerOutcome:
             ranks: size of the group.
         """
         kind = LayerStopped if self.stopped else LayerEnded
-        return kind(task=task, layer=layer, ranks=ranks, **{name: getattr(self, name) for name in _EVENT_FIELDS})
+        same = {name: getattr(self, name) for name in _EVENT_FIELDS}
+        metrics, undefined = with_nulls(self.metrics), reasons(self.metrics)
+        return kind(task=task, layer=layer, ranks=ranks, metrics=metrics, undefined=undefined, **same)
 
 
-_EVENT_FIELDS = tuple(each.name for each in fields(LayerOutcome) if each.name != "stopped")
+_EVENT_FIELDS = tuple(each.name for each in fields(LayerOutcome) if each.name not in {"stopped", "metrics"})
 
 
 def outcome_from_event(event: LayerOver) -> LayerOutcome:
     """Returns the outcome of a layer from its event in the ledger."""
     stopped = isinstance(event, LayerStopped)
-    return LayerOutcome(stopped=stopped, **{name: getattr(event, name) for name in _EVENT_FIELDS})
+    metrics = from_nulls(event.metrics, event.undefined)
+    return LayerOutcome(stopped=stopped, metrics=metrics, **{name: getattr(event, name) for name in _EVENT_FIELDS})
 
 
 class Session(Protocol):

@@ -31,7 +31,8 @@ class StepInput:
         ranks: number of ranks that share the batch.
         filler: whether the only row fills an empty share, and is no sample of the batch.
         label_weights: for each objective float32 factors of the shape of its targets, see `Batch.label_weights`; None
-            for an objective all of whose labels are known and count alike. Empty if all objectives are such.
+            for an objective all of whose labels are known and count alike. Empty if all objectives are such. Those of
+            consistency losses come after them.
         targets_per_row: rows of targets, weights and label weights of each row of inputs, k: row i of the outputs has
             a loss with each of the targets k i to k i + k - 1. It is two for samples that are mixed.
     """
@@ -69,13 +70,13 @@ class StepInput:
         """Returns the float32 weights of the losses of one objective, in the shape of these losses.
 
         Args:
-            objective: number of the objective.
+            objective: number of the objective, or of a consistency loss, which come after the objectives.
             shape: (n,) for one loss a sample; (n, labels) where the loss of a sample is the mean over its labels.
 
         Raises:
             TaskFailedError: a sample has one loss, but only some of its labels are missing.
         """
-        factors = self.label_weights[objective] if self.label_weights else None
+        factors = self.label_weights[objective] if objective < len(self.label_weights) else None
         if factors is None and len(shape) == 1:
             return self.weights
         rows = np.ones((shape[0], 1), np.float32) if factors is None else factors.reshape(shape[0], -1)

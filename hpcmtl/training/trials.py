@@ -141,9 +141,9 @@ def tried(needs: FrameworkNeeds, trials: Trials) -> NetworkFacts | None:
 
 def _facts(needs: FrameworkNeeds, trials: Trials) -> NetworkFacts | None:
     problems: list[Problem] = []
-    for objective in needs.objectives:
+    for name in needs.loss_names:
         with noting(problems, "loss"):
-            trials.loss(objective.loss)
+            trials.loss(name)
     if needs.optimizer is not None:
         with noting(problems, "optimizer"):
             trials.optimizer(needs.optimizer)

@@ -63,7 +63,7 @@ def users_network(name: str, arguments: Mapping[str, Any], wanted: Any, title: s
 
 def state_of_users_code(needs: FrameworkNeeds) -> CodeState:
     """Returns what the functions and classes of a network, losses and optimizers of the user's remember now."""
-    names = [*(user_models(needs.network) if needs.network else ()), *(each.loss for each in needs.objectives)]
+    names = [*(user_models(needs.network) if needs.network else ()), *needs.loss_names]
     names += _names_of(needs.optimizer) if needs.optimizer else ()
     return _state_of(names)
 

@@ -26,7 +26,10 @@ def model_fields(path, bases):
             yield from (each.target.id for each in node.body if isinstance(each, ast.AnnAssign))
 
 
-FIELDS = {*model_fields(KINDS / "schemas.py", {"TaskBase"})} - {"kind"}
+COURSE = {"TaskBase", "TrainingCourse"}
+FIELDS = {field for file in ("course_schemas.py", "schemas.py") for field in model_fields(KINDS / file, COURSE)} - {
+    "kind"
+}
 
 
 def asked_attributes(tree):

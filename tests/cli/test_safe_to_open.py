@@ -9,6 +9,8 @@ import pytest
 import yaml
 from interrupted import interrupted
 
+pytestmark = pytest.mark.slow
+
 CHECKOUT = Path(__file__).parents[2]
 LOOKING = [
     ("validate", "--static", "job.yaml"),

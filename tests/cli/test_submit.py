@@ -113,6 +113,7 @@ def test_a_run_is_submitted(submit, fake, tmp_path, monkeypatch):
         ("exit 0", ["--set", "seed"], 2, "write KEY=VALUE"),
         ("exit 0", ["--set", "seed.x=2"], 2, "`seed` has no keys of its own"),
         ("exit 0", ["--set", "ranks=2"], 2, "is the same for all points"),
+        ("exit 0", ["--array", "--set", "ranks=1,2"], 2, "is the same for all points"),
         ("exit 0", ["--benchmark", "1,x"], 2, "no list of numbers of ranks"),
         ("exit 0", ["--nodes", "8"], 2, "4 ranks do not fit 8 nodes"),
         ("exit 1", ["--test-only"], 3, "sbatch --test-only"),

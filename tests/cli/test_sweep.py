@@ -14,7 +14,7 @@ from hpcmtl.cli import status as status_verb
 from hpcmtl.cli.app import main
 from hpcmtl.results.ledger import Ledger
 from hpcmtl.results.outcome.summary import JobResult, TaskResult, to_dict
-from hpcmtl.results.rundir.directory import create_sweep, write_json_atomically
+from hpcmtl.results.rundir.directory import RunDirectory, create_sweep, write_json_atomically
 from hpcmtl.results.rundir.requests import Answer, give_answer, take
 
 NAMES = ("000", "001", "002")
@@ -41,6 +41,32 @@ def sweep(tmp_path, monkeypatch, slurm):
         own = {"job": f"16_{index}", "arguments": ["0"], "array_index": index}
         write_json_atomically(run.submission_file, {**record, **own})
     return directory, runs
+
+
+def test_runs_are_compared_once_and_told_apart(sweep, tmp_path, monkeypatch, capsys):
+    """A point that is named beside its sweep counts once, and runs of one name in two folders are both there."""
+    _, runs = sweep
+    other, _ = create_sweep(tmp_path / "other", "small", NAMES)
+    for run in (*runs, RunDirectory(other / NAMES[0])):
+        run.job_file.write_text(yaml.safe_dump({"tasks": {"a": {"kind": "train"}}}))
+        begin(run)
+    points = [str(run.path) for run in (runs[0], runs[0], RunDirectory(other / NAMES[0]))]
+    monkeypatch.setattr(sys, "argv", ["hpcmtl", "compare", *points, "--json"])
+    with pytest.raises(SystemExit):
+        main()
+
+    assert [row["names"] for row in json.loads(capsys.readouterr().out)["rows"]] == [[points[0]], [points[2]]]
+
+
+@pytest.mark.parametrize("file", ["nowhere/table.csv", "runs"])
+def test_a_table_needs_a_folder(sweep, monkeypatch, capsys, file):
+    """A table that cannot be written is refused in words."""
+    monkeypatch.setattr(sys, "argv", ["hpcmtl", "compare", str(sweep[0]), "--csv", file])
+    with pytest.raises(SystemExit) as ended:
+        main()
+
+    assert ended.value.code == 2
+    assert "name a file in a folder that exists" in capsys.readouterr().err
 
 
 def begin(run):

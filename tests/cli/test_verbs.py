@@ -126,6 +126,7 @@ def test_views_of_a_plan(hpcmtl, family_file):
     [
         (["--explain", "trunc"], "there is no task 'trunc'; did you mean 'trunk'?"),
         (["--time-limit", "soon"], "'soon' is no time: write 90s"),
+        (["--svg", "nowhere/plan.svg"], "there is no folder nowhere; name a file in a folder that exists"),
         (["--policy", "varable"], "unknown policy 'varable'; did you mean 'variable'?"),
     ],
 )

@@ -6,7 +6,10 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 PROGRAM = Path(__file__).parents[1] / "mpi" / "fail_on_one_rank.py"
+ALGORITHM = "OMPI_MCA_coll_tuned_reduce_scatter_block_algorithm"
 
 
 @pytest.mark.parametrize(
@@ -37,6 +40,15 @@ def test_one_rank_that_fails_ends_all_that_could_outlive_it(mpirun, ranks, how):
     assert done.returncode != 0
     assert f"rank {ranks - 1} of {ranks} " in done.stderr
     assert "ends the run" in done.stderr
+
+
+@pytest.mark.parametrize(("given", "algorithm"), [({}, 4), ({ALGORITHM: "3"}, 3)])
+def test_the_reduce_scatter_is_the_butterfly(mpirun, given, algorithm):
+    """Open MPI has read the algorithm of ours on each rank, or that of the user."""
+    done = mpirun(2, [sys.executable, str(PROGRAM.with_name("say_setting.py"))], env=given)
+
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == [f"algorithm {algorithm}"] * 2
 
 
 def test_an_mpi_without_threads_is_refused(mpirun):

@@ -248,15 +248,15 @@ def check_allreduce_is_the_same_everywhere(comm: Communicator) -> None:
 
 
 def check_reduce_scatter_block(comm: Communicator) -> None:
-    """Each rank gets its block of the sum, and what is sent stays as it is; empty blocks are fine."""
-    for dtype in ("float32", "float64", "int64"):
-        array = np.arange(3 * comm.size, dtype=dtype) + comm.rank
-        sent, block = array.copy(), np.zeros(3, dtype)
+    """Each rank gets its block of the sum, and what is sent stays as it is; blocks may be empty, or large."""
+    for dtype, length in (("float32", 3), ("float64", 3), ("int64", 3), ("float64", 100_003)):
+        array = np.arange(length * comm.size, dtype=dtype) + comm.rank
+        sent, block = array.copy(), np.zeros(length, dtype)
         comm.Reduce_scatter_block(array, block)
-        whole = np.arange(3 * comm.size) * comm.size + sum(range(comm.size))
+        whole = np.arange(length * comm.size) * comm.size + sum(range(comm.size))
 
         assert (array == sent).all()
-        assert (block == whole[3 * comm.rank : 3 * comm.rank + 3]).all(), (dtype, block)
+        assert (block == whole[length * comm.rank : length * (comm.rank + 1)]).all(), (dtype, block)
     comm.Reduce_scatter_block(np.zeros(0, np.float32), np.zeros(0, np.float32))
 
 

@@ -15,7 +15,7 @@ from hpcmtl.training.step_comparison import StepComparison
 from hpcmtl.training.step_input import StepInput
 
 if TYPE_CHECKING:
-    from hpcmtl.training.learner import Framework
+    from hpcmtl.training.framework import Framework
 
 ROWS = 2**24 + 4
 IDS = np.array([[2**24, 1], [2**24 + 1, 1], [2**24 + 2, 0], [2**24 + 3, 0]], np.uint32)

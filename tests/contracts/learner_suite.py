@@ -25,7 +25,8 @@ from hpcmtl.training.step_comparison import StepComparison
 from hpcmtl.training.step_input import StepInput
 
 if TYPE_CHECKING:
-    from hpcmtl.training.learner import Framework, Learner
+    from hpcmtl.training.framework import Framework
+    from hpcmtl.training.learner import Learner
 
 SGD = Optimizer(name="sgd", learning_rate=9.0, weight_decay=0.1)  # the rate comes with each update
 MOMENTUM = Optimizer(name="sgd", learning_rate=9.0, options={"momentum": 0.9})
@@ -324,3 +325,69 @@ def check_objective_gradients(framework: Framework, dropout: float = 0.0) -> Non
     learner.reseed(5)
     assert np.allclose(learner.losses_of(batch), losses[1], rtol=1e-6)
     assert same(learner.state(), before)
+
+
+def check_gradients_by_portions(framework: Framework, dropout: float = 0.0) -> None:
+    """Rows of portions are the gradients with other weights of the samples; they add up to the rows of the whole.
+
+    With dropout all passes have the same masks. The other gradients, and the losses, are those of one pass.
+    """
+    trunk = TRUNK.model_copy(update={"dropout": dropout})
+    heads = (("digit", Leaf(Mlp(widths=(), outputs=3))), ("size", Leaf(Mlp(widths=(), outputs=1))))
+    learner = learner_of(framework, Shared(Leaf(trunk), heads), TWO)
+    batch = batches()[0]
+    random = np.random.default_rng(8)
+    sizes = random.normal(size=(len(batch.weights), 1)).astype(np.float32)
+    batch = StepInput(batch.inputs, (batch.targets[0], sizes), batch.weights, batch.global_samples)
+    share = random.uniform(size=len(batch.weights)).astype(np.float32)
+    width = sum(array.size for array in learner.views("gradients").values())
+    rows = {name: np.zeros((count, width), np.float32) for name, count in (("first", 2), ("both", 2), ("apart", 4))}
+    private = {}
+    for name, weights, portions in (
+        ("first", batch.weights * share, None),
+        ("both", batch.weights, None),
+        ("apart", batch.weights, np.stack([share, 1 - share])),
+    ):
+        learner.reseed(5)
+        given = StepInput(batch.inputs, batch.targets, weights, batch.global_samples)
+        arguments = () if portions is None else (portions,)
+        numbers = list(learner.backward_each(given, [0.5, 2.0], 0.3, rows[name], *arguments))
+        assert numbers == list(range(len(rows[name])))
+        private[name] = {key: array.copy() for key, array in learner.views("private_gradients").items()}
+    losses = learner.collect_losses()
+
+    assert np.allclose(rows["apart"][0::2], rows["first"], rtol=1e-4, atol=1e-6)
+    assert np.allclose(rows["apart"][0::2] + rows["apart"][1::2], rows["both"], rtol=1e-4, atol=1e-6)
+    assert np.abs(rows["first"]).max() > 1e-4
+    assert close(private["apart"], private["both"])
+    assert losses.shape == (3, 2)
+    assert np.allclose(losses[2], losses[1], rtol=1e-6)
+
+
+def check_weights_of_shared_parameters(framework: Framework, dropout: float = 0.0) -> None:
+    """They count for the shared parameters alone; the others, and the losses, are those of a pass without weights."""
+    trunk = TRUNK.model_copy(update={"dropout": dropout})
+    heads = (("digit", Leaf(Mlp(widths=(), outputs=3))), ("size", Leaf(Mlp(widths=(), outputs=1))))
+    learner = learner_of(framework, Shared(Leaf(trunk), heads), TWO)
+    batch = batches()[0]
+    sizes = np.random.default_rng(8).normal(size=(len(batch.weights), 1)).astype(np.float32)
+    batch = StepInput(batch.inputs, (batch.targets[0], sizes), batch.weights, batch.global_samples)
+    found = []
+    for weights in ((4.0, 0.25), (2.0, 0.0), (1.0, 1.0)):
+        learner.reseed(5)
+        learner.backward_weighted(batch, [0.5, 2.0], 0.3, weights)
+        found.append({name: array.copy() for name, array in learner.gradients().items()})
+    expected = []
+    for factors in ((2.0, 0.5), (1.0, 0.0), (0.5, 2.0)):
+        learner.reseed(5)
+        learner.forward_backward(batch, factors, 0.3)
+        expected.append({name: array.copy() for name, array in learner.gradients().items()})
+    private = set(learner.views("private_gradients"))
+    losses = learner.collect_losses()
+
+    for each, shared in zip(found, expected, strict=True):
+        names = each.keys() - private  # a weight of 0 is a millionth
+        assert close({n: each[n] for n in names}, {n: shared[n] for n in names}, atol=1e-4)
+        assert close({n: each[n] for n in private}, {n: expected[-1][n] for n in private})
+    assert losses.shape == (6, 2)
+    assert np.allclose(losses, losses[:1], rtol=1e-6)

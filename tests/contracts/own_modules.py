@@ -52,6 +52,11 @@ def in_place() -> nn.Module:
     return nn.Sequential(nn.Flatten(), nn.Linear(36, 8), nn.ReLU(inplace=True), nn.Linear(8, 3))
 
 
+def overwriting() -> nn.Module:
+    """An activation that writes over the samples."""
+    return nn.Sequential(nn.ReLU(inplace=True), nn.Linear(6, 3))
+
+
 class TwiceNormalised(nn.Module):
     """One batch normalisation under two names, also held in a list, with a hook."""
 

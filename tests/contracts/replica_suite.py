@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from hpcmtl.communicators.base import Communicator
     from hpcmtl.networks.zoo import Model
-    from hpcmtl.training.learner import Framework
+    from hpcmtl.training.framework import Framework
     from hpcmtl.training.strategies.base import SynchronisationStrategy
 
 IMAGE = (1, 6, 6)

@@ -19,7 +19,7 @@ from learner_suite import (
 from replica_suite import CLASSES, batches
 
 if TYPE_CHECKING:
-    from hpcmtl.training.learner import Framework
+    from hpcmtl.training.framework import Framework
     from hpcmtl.training.step_input import StepInput
 
 

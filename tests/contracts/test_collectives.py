@@ -9,6 +9,8 @@ import replica_suite
 
 from hpcmtl.communicators.inproc import run_ranks
 
+pytestmark = pytest.mark.slow
+
 PROGRAM = Path(__file__).parents[1] / "mpi" / "check_collectives.py"
 NAMES = {1: "horovod, kvstore, mpi, local"}
 RANKS = [1, pytest.param(2, marks=pytest.mark.slow), 3]

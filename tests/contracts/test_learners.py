@@ -17,6 +17,8 @@ from hpcmtl.networks.models import ConvNet
 from hpcmtl.training.frameworks import open_framework
 from hpcmtl.training.gluon.framework import GluonFramework
 
+pytestmark = pytest.mark.slow
+
 CONVNET = ConvNet(channels=(4,), widths=(8,), outputs=3)
 
 
@@ -45,12 +47,12 @@ def second_context(monkeypatch):
     mx = pytest.importorskip("mxnet")
     from hpcmtl.training.gluon import learner, losses, network
 
-    def refused(array):
+    def refused(array, **_):
         raise AssertionError(f"a view of memory of {array.context}")
 
     monkeypatch.setattr(network, "context_of", lambda _device: mx.cpu(1))
     monkeypatch.setattr(learner, "view", refused)
-    monkeypatch.setattr(losses, "view", refused)
+    monkeypatch.setattr(losses, "filled", refused)
 
     class OnSecondContext(GluonFramework):
         def learner(self, network, samples, objectives, settings, device=HOST):
@@ -95,6 +97,8 @@ def test_gluon(check):
 def test_gluon_objective_gradients(dropout):
     """Gluon gives the gradient of each objective on the trunk, with equal masks of dropout."""
     suite.check_objective_gradients(GluonFramework(), dropout)
+    suite.check_gradients_by_portions(GluonFramework(), dropout)
+    suite.check_weights_of_shared_parameters(GluonFramework(), dropout)
 
 
 @pytest.mark.parametrize("check", suite.CHECKS, ids=lambda check: check.__name__)
@@ -107,6 +111,8 @@ def test_numpy(check):
 def test_numpy_objective_gradients(dropout):
     """It gives the gradient of each objective on the trunk, with equal masks of dropout."""
     suite.check_objective_gradients(NumpyFramework(), dropout)
+    suite.check_gradients_by_portions(NumpyFramework(), dropout)
+    suite.check_weights_of_shared_parameters(NumpyFramework(), dropout)
 
 
 @pytest.mark.parametrize("ranks", [1, 3])
@@ -127,6 +133,8 @@ def test_torch(check, torch_framework):
 def test_torch_objective_gradients(dropout, torch_framework):
     """PyTorch gives the gradient of each objective on the trunk, with equal masks of dropout."""
     suite.check_objective_gradients(torch_framework, dropout)
+    suite.check_gradients_by_portions(torch_framework, dropout)
+    suite.check_weights_of_shared_parameters(torch_framework, dropout)
 
 
 @pytest.mark.parametrize("ranks", [1, pytest.param(2, marks=pytest.mark.slow), 3])

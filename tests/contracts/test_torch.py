@@ -8,6 +8,8 @@ pytest.importorskip("torch")
 import normalised_suite
 import torch_suite
 
+pytestmark = pytest.mark.slow
+
 RANKS = [1, pytest.param(2, marks=pytest.mark.slow), 3, pytest.param(4, marks=pytest.mark.slow)]
 
 

@@ -7,6 +7,8 @@ import update_suite
 from hpcmtl.communicators.inproc import run_ranks
 from hpcmtl.training.frameworks import open_framework
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize("ranks", [1, 3])
 @pytest.mark.parametrize("framework", ["gluon", "torch"])

@@ -15,6 +15,8 @@ from hpcmtl.data.hdf5 import describe, numbers_in, read_split
 from hpcmtl.data.reader import open_array
 from hpcmtl.data.values import check_finite
 
+pytestmark = pytest.mark.slow
+
 CHECKOUT = Path(__file__).parents[2]
 SIZES = {
     "mnist5k": {"train": 3800, "val": 200, "test": 1000},

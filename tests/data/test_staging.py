@@ -20,6 +20,8 @@ from hpcmtl.data.cursor import Cursor
 from hpcmtl.data.sources import Source
 from hpcmtl.data.staging import NodeCopies, copy_verified, has_other_files
 
+pytestmark = pytest.mark.slow
+
 SECONDS = 30
 KEEP = """
 import sys

@@ -12,6 +12,7 @@ from thread_job import Job, Talker, diamond, nothing
 pytestmark = [
     pytest.mark.timeout(300),
     pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning"),
+    pytest.mark.slow,
 ]
 
 

@@ -13,6 +13,8 @@ import yaml
 
 from hpcmtl.data.sealing.recipe import KEYS, SPLITS
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs/guides/data.md").read_text(encoding="utf-8")
 TABLE, UNITS, IMAGES, ARRAYS, LINES, API, BIG, ADOPTION = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)

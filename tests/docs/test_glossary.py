@@ -21,6 +21,7 @@ SEAMS = (
     "layerplan/plan.py",
     "taskgraph/graph.py",
     "training/learner.py",
+    "training/framework.py",
     "training/network_facts.py",
     "training/session.py",
 )

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import yaml
 
@@ -37,12 +38,22 @@ def test_the_reference_mentions_every_key() -> None:
     assert missing == []
 
 
-@pytest.mark.parametrize("name", ["coupled", "digits", "multimodal", "several_sources", "small", "words"])
+@pytest.mark.parametrize("name", ["coupled", "digits", "modes", "multimodal", "several_sources", "small", "words"])
 def test_the_examples_are_sound(name: str) -> None:
     """The example job files pass every check that needs no data."""
     raw = yaml.safe_load((ROOT / f"examples/{name}.yaml").read_text(encoding="utf-8"))
 
     assert parse_job(raw).job == name
+
+
+def test_the_metric_of_ones_own_runs() -> None:
+    """The function of the reference gives the number that its sentence says."""
+    (code,) = re.findall(r"#### Metrics of your own.*?```python\n(.*?)```", PAGE, re.DOTALL)
+    module: dict[str, Any] = {}
+    exec(code, module)  # noqa: S102 - our own page
+    outputs, targets, weights = np.array([[1.0], [2.0]]), np.array([2.0, 1.5]), np.array([1.0, 3.0])
+
+    assert module["cost"](outputs, targets, weights) == pytest.approx((1 * 2 + 3 * 0.5) / 4)
 
 
 def run_section(title: str, name: str, folder: Path) -> tuple[subprocess.CompletedProcess[str], Path]:

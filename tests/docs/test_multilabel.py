@@ -15,7 +15,7 @@ import pytest
 import sklearn.metrics
 
 import hpcmtl
-from hpcmtl.jobfile.tasks import METRICS_OF_LABELS
+from hpcmtl.jobfile.metrics import METRICS_OF_LABELS
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs/guides/multilabel.md").read_text(encoding="utf-8")
@@ -48,6 +48,12 @@ def test_the_guide_runs(tmp_path: Path) -> None:
 
     assert set(found) == set(METRICS_OF_LABELS)
     assert found["f1_macro"] == pytest.approx(sklearn.metrics.f1_score(tags[test], scores[test] > 0, average="macro"))
+    assert found["average_precision"] == pytest.approx(
+        sklearn.metrics.average_precision_score(tags[test], scores[test])
+    )
+    assert found["recall_micro"] == pytest.approx(
+        sklearn.metrics.recall_score(tags[test], scores[test] > 0, average="micro")
+    )
     assert found["auc_macro"] == pytest.approx(sklearn.metrics.roc_auc_score(tags[test], scores[test]), abs=1e-6)
     assert found["ranking_loss"] == pytest.approx(sklearn.metrics.label_ranking_loss(tags[test], scores[test]))
     assert tasks["all"]["metrics"]["val_f1_micro"] == pytest.approx(

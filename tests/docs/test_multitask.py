@@ -44,4 +44,6 @@ def test_the_guide_runs(tmp_path: Path) -> None:
     assert {name: task["status"] for name, task in tasks.items()} == dict.fromkeys(tasks, "complete")
     assert min(accuracy["logarithms"], accuracy["nash"]) > accuracy["sum"], accuracy
     assert all(tasks[name]["metrics"]["price.val_r2"] > 0.8 for name in ("sum", "logarithms", "nash"))
+    assert tasks["apart.kind"]["metrics"]["kind.val_accuracy"] > accuracy["sum"]
+    assert {"turns", "stages", "apart.price"} <= tasks.keys()
     assert all(set(each) >= {"objective_weights", "objective_cosines", "objective_conflicts"} for each in facts)

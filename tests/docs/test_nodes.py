@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 PAGE = (Path(__file__).resolve().parents[2] / "docs/guides/nodes.md").read_text(encoding="utf-8")
 (SCRIPT,), (JOB,), (COMMANDS,) = (
     re.findall(rf"```{kind}\n(.*?)```", PAGE, re.DOTALL) for kind in ("python", "yaml", "sh")

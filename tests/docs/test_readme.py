@@ -15,6 +15,8 @@ import pytest
 
 from hpcmtl.data.hdf5 import write_dataset_file
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 COMMANDS = [

@@ -15,6 +15,8 @@ import pytest
 from hpcmtl.data.hdf5 import describe
 from hpcmtl.data.reader import open_array
 
+pytestmark = pytest.mark.slow
+
 PAGE = (Path(__file__).resolve().parents[2] / "docs/guides/sequences.md").read_text(encoding="utf-8")
 SCRIPTS = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
 (JOB,) = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)

@@ -13,7 +13,7 @@ from runs import ABORTING, PROGRAM, by_mpirun
 
 from hpcmtl.data.hdf5 import describe
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = [pytest.mark.timeout(600), pytest.mark.slow]
 
 # How each number of ranks is started: by the command itself, by mpirun with and without mpi4py's own guard.
 STARTED_BY = {1: PROGRAM, 2: by_mpirun(2, ABORTING), 3: by_mpirun(3, PROGRAM), 4: PROGRAM}

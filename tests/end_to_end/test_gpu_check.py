@@ -8,6 +8,8 @@ import pytest
 from patience import PATIENCE
 from runs import CHECKOUT
 
+pytestmark = pytest.mark.slow
+
 
 def checked(*words, **environ):
     """Runs the program."""

@@ -16,7 +16,7 @@ SUPPORT = CHECKOUT / "tests" / "support"
 SUMS = {"kind": "row_sums", "input": "digits/images", "factor": 0.5, "ranks": 2}
 HEAD = family_task("digit", input="sums/sums", needs={"sums": "data"}, epochs=3, ranks=2)
 
-pytestmark = [pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.timeout(600), pytest.mark.slow]
 
 
 @pytest.fixture

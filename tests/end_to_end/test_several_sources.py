@@ -13,7 +13,7 @@ from datasets import digits
 
 ROOT = Path(__file__).parents[2]
 
-pytestmark = [pytest.mark.mpi, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.mpi, pytest.mark.timeout(300), pytest.mark.slow]
 
 
 def test_the_example_runs(tmp_path):

@@ -31,6 +31,17 @@ CHOICES = {
     },
     "gluon_cagrad": {"framework": "gluon", "weighting": {"name": "cagrad", "options": {"c": 0.4}}},
     "gluon_famo": {"framework": "gluon", "weighting": "famo"},
+    "torch_held": {"framework": "torch", "weighting": {"name": "nash_mtl", "every": 5}},
+    "gluon_features": {"framework": "gluon", "weighting": {"name": "mgda", "gradients_at": "features"}},
+    "gluon_halves": {"framework": "gluon", "weighting": "modo"},
+    "torch_halves": {"framework": "torch", "weighting": "sdmgrad"},
+    "copies": {
+        "framework": "torch",
+        "weighting": "upgrad",
+        "heads": {**HEADS, "copy": HEADS["digit"]},
+        "optimizer": {"name": "adam", "learning_rate": 0.01},
+        "epochs": 6,
+    },
 }
 
 
@@ -50,6 +61,11 @@ def test_three_ranks_train_as_one(start):
         for key, array in alone.items():
             np.testing.assert_allclose(together[key], array, rtol=2e-3, atol=2e-5, err_msg=f"{name} {key}")
         assert three.results["tasks"][name]["metrics"]["digit.loss"] < 2.3
+    affinity = three.results["tasks"]["copies"]["affinity"]
+
+    assert affinity["groups"] == [["digit", "copy"], ["parity"]], affinity["cosines"]
+    assert "copies: gradients suggest the groups digit + copy; parity" in three.said
+    assert three.results["tasks"]["gluon_famo"]["affinity"] is None
     ended = [event for event in three.events if event["event"] == "layer_ended" and event["task"] == "torch_nash"]
     facts = [event["facts"] for event in ended]
 

@@ -4,6 +4,8 @@ import pytest
 
 from hpcmtl.dispatch.coordinator.lifecycle import MOST_LOSSES
 
+pytestmark = pytest.mark.slow
+
 CODE = """
 import ctypes, os, subprocess, sys, threading, time
 

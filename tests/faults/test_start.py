@@ -5,6 +5,8 @@ import socket
 import pytest
 from jobs import family, family_task
 
+pytestmark = pytest.mark.slow
+
 WHAT = {"dies": "os._exit(1)", "hangs": "time.sleep(600)", "is killed": "os.kill(os.getpid(), 9)"}
 
 

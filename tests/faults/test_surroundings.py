@@ -10,6 +10,8 @@ import pytest
 from jobs import family, python_job, write_job
 from runs import CHECKOUT
 
+pytestmark = pytest.mark.slow
+
 SHADOWS = ("queue", "yaml", "random", "mpi4py", "socket", "numpy", "typer", "h5py")
 CONSOLE = [str(Path(sys.executable).parent / "hpcmtl")]
 

@@ -129,7 +129,7 @@ def test_kinds_are_listed_by_a_property() -> None:
     """Messages name the kinds that have a property."""
     job = parse_job({"job": "j", "tasks": {"t": CALL}})
 
-    assert kinds_with(job, lambda facts: facts.has_parameters) == "train and joint"
+    assert kinds_with(job, lambda facts: facts.has_parameters) == "train, joint and pretrained"
 
 
 def test_a_broken_kind_hides_no_problem_of_others(install: Install) -> None:
@@ -141,4 +141,4 @@ def test_a_broken_kind_hides_no_problem_of_others(install: Install) -> None:
     found = {problem.where.removeprefix("job: "): problem.message for problem in refused.value.problems}
 
     assert set(found) == {"tasks.b.needs.a", "tasks.c.ranks", "merge.m.tasks"}
-    assert found["tasks.b.needs.a"].endswith("only train and joint have")
+    assert found["tasks.b.needs.a"].endswith("only train, joint and pretrained have")

@@ -16,6 +16,8 @@ from hpcmtl.launch.checks import run_child
 from hpcmtl.launch.doctor import run_checks
 from hpcmtl.launch.resources.gpus import Gpu
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(hpcmtl.__file__).parents[1]
 
 

@@ -9,6 +9,8 @@ from hpcmtl.launch import host_checks
 from hpcmtl.launch.host_checks import host_checks as check_hosts
 from hpcmtl.launch.hosts import parse_hosts
 
+pytestmark = pytest.mark.slow
+
 ANSWER = """
 import dataclasses, json, os, subprocess, sys
 done = subprocess.run(["sh", "-c", sys.argv[2]], capture_output=True, text=True)

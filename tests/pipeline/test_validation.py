@@ -1,5 +1,6 @@
 """`validate` makes the checks of a run before it trains, and says what it could not check."""
 
+import re
 import sys
 
 import pytest
@@ -61,6 +62,23 @@ def test_a_sound_job_leaves_nothing_behind(family_file):
     assert checked.unchecked == ()
     assert len(checked.graph.tasks) == 8
     assert sys.path == before
+
+
+@pytest.mark.parametrize(
+    ("sweep", "said"),
+    [
+        ({"ranks": [1, 2]}, "sweep.ranks: is the same for all points"),
+        ({"slurm.time": ["1h", "2h"]}, "sweep.slurm.time: is the same for all points"),
+        ({"seed": []}, "is empty; write one value or more"),
+    ],
+)
+def test_a_sweep_that_cannot_be_submitted_is_not_sound(family_file, sweep, said):
+    """What `submit --array` refuses, `validate` refuses."""
+    job = yaml.safe_load(family_file.read_text())
+    family_file.write_text(yaml.safe_dump({**job, "sweep": sweep}))
+
+    with pytest.raises(InputError, match=re.escape(said)):
+        validated(family_file, static=True)
 
 
 def test_a_machine_without_the_framework(family_file, monkeypatch):

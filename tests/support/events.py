@@ -33,6 +33,7 @@ EXAMPLES = (
     event("layer_stuck", task="a", layer=0, seconds=130.0, silent_ranks=[1, 2]),
     event("rank_stuck", task="a", layer=0, rank=1, place="mpi.py:150 in Allreduce"),
     event("checkpoint_written", task="a", step=10, seconds=0.1, held=0.01, bytes=100),
+    event("training_stopped", task="a", head="h", epoch=7, step=80, monitor="h.val_accuracy", best=0.9, best_epoch=4),
     event("checkpoint_damaged", task="a", file="step.h5", message="torn"),
     event("learning_rate_changed", task="a", layer=0, step=3, learning_rate=0.1),
     event("request_accepted", request="1", verb="pause", by="me@here", task="a", message="paused"),

@@ -20,6 +20,7 @@ from hpcmtl.networks.description import Leaf, Part
 from hpcmtl.networks.models import Mlp
 from hpcmtl.networks.shapes import only_input
 from hpcmtl.training.learner import OPTIMIZER
+from hpcmtl.training.micro_batches import portions_of
 from hpcmtl.training.network_facts import NetworkFacts
 from hpcmtl.training.step_comparison import StepComparison
 from hpcmtl.training.traits import LearnerTraits
@@ -262,21 +263,42 @@ class NumpyLearner(NumpyNetwork):
     def run_uncompiled(self) -> None:
         pass  # it always does
 
-    def backward_each(self, batch: StepInput, weights: Sequence[float], scale: float, rows: Array) -> Iterator[int]:
+    def backward_each(
+        self, batch: StepInput, weights: Sequence[float], scale: float, rows: Array, portions: Array | None = None
+    ) -> Iterator[int]:
         losses, slopes = self._forward(batch)
         private = self._private()
         kept = {name: np.zeros_like(array) for name, array in private.items()}
-        for chosen, weight in enumerate(weights):
-            factors = [scale * weight if number == chosen else 0.0 for number in range(len(slopes))]
-            self._backward([slope * factor for slope, factor in zip(slopes, factors, strict=True)], batch)
+        shares = portions_of(batch, portions)
+        for row in range(len(weights) * len(shares)):
+            chosen, share = divmod(row, len(shares))
+            factors = [scale * weights[chosen] if number == chosen else 0.0 for number in range(len(slopes))]
+            self._backward([slope * factor for slope, factor in zip(slopes, factors, strict=True)], shares[share])
             for name, array in private.items():
                 kept[name] += array
             values = [array.ravel() for name, array in self._gradients.items() if name not in private]
-            rows[chosen, : sum(each.size for each in values)] = np.concatenate(values)
-            yield chosen
+            rows[row, : sum(each.size for each in values)] = np.concatenate(values)
+            yield row
         for name, array in private.items():
             array[...] = kept[name]
         self._note(losses, batch)
+
+    def backward_weighted(
+        self, batch: StepInput, factors: Sequence[float], scale: float, weights: Any, place: Any = None
+    ) -> None:
+        if place is not None:
+            raise NotImplementedError("its description has no such place")
+        losses, slopes = self._forward(batch)
+        used = zip(slopes, weights, factors, strict=True)
+        self._backward([slope * scale * weight * factor for slope, weight, factor in used], batch)
+        kept = {name: array.copy() for name, array in self._gradients.items() if name not in self._private()}
+        self._backward([slope * scale * factor for slope, factor in zip(slopes, factors, strict=True)], batch)
+        for name, array in kept.items():
+            self._gradients[name][...] = array
+        self._note(losses, batch)
+
+    def inner_products(self, batch: StepInput, weights: Sequence[float], scale: float) -> None:
+        return None  # the rows are as quick
 
     def losses_of(self, batch: StepInput) -> Array:
         masks = self._masks.bit_generator.state
@@ -334,9 +356,12 @@ class NumpyLearner(NumpyNetwork):
     def take_batch_statistics(self) -> None:
         pass
 
-    def apply(self, rate: float, rescale: float = 1.0) -> None:
+    def apply(self, rate: float, rescale: float = 1.0, objectives: Sequence[int] | None = None) -> None:
         self._updates, self._rescale = self._updates + 1, rescale
+        own = tuple(f"heads.{self.names[number]}." for number in objectives or ())
         for name, gradient in self._gradients.items():
+            if objectives is not None and name.startswith("heads.") and not name.startswith(own):
+                continue
             parameter, velocity = self.parameters[name], self._velocity[name]
             velocity *= np.float32(self._momentum)
             velocity -= np.float32(rate) * (np.float32(rescale) * gradient + np.float32(self._decay) * parameter)
@@ -422,7 +447,7 @@ def frozen_names(parameters: Arrays, patterns: Sequence[str]) -> set[str]:
 
 
 class NumpyFramework:
-    """See `hpcmtl.training.learner.Framework`."""
+    """See `hpcmtl.training.framework.Framework`."""
 
     def network(
         self, network: NetworkDescription, samples: InputShapes, names: tuple[str, ...], device: Device = HOST

@@ -287,3 +287,17 @@ def _die_after(sums):
         return sound(self, vector, layer)
 
     GluonGroupSum.summed = summed
+
+
+def half_labelled(context):
+    """Publishes images with all digits, and parities of which most are missing."""
+    images, digit, split = (context.read(f"digits/{name}") for name in ("images", "digit", "split"))
+    generator = np.random.default_rng(context.seed)
+    parity = np.where(generator.random(len(digit)) < 0.8, -1, digit.astype(np.int64) % 2)
+    return {"images": images, "digit": digit.astype(np.int64), "parity": parity, "split": split}
+
+
+def cubes(outputs, targets, weights):
+    """A metric of the user's: the weighted mean of cubed errors, of classes by their numbers."""
+    made = outputs.argmax(axis=1) if outputs.ndim == 2 and targets.ndim == 1 else outputs
+    return np.average(np.abs(made.astype(np.float64) - targets) ** 3, weights=weights)

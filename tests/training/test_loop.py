@@ -18,11 +18,12 @@ from hpcmtl.communicators.inproc import RankFailedError, run_ranks
 from hpcmtl.data.batches import Batch
 from hpcmtl.data.cursor import Cursor
 from hpcmtl.errors import TaskFailedError
-from hpcmtl.training import loop
-from hpcmtl.training.loop import MOST_STEPS_BETWEEN_AGREEMENTS, TARGET, Hooks, StepRange, run_steps
+from hpcmtl.training.agreement import MOST_STEPS_BETWEEN_AGREEMENTS, Agreement
+from hpcmtl.training.loop import TARGET, run_steps
 from hpcmtl.training.loss_totals import NO_LOSSES, LossTotals
 from hpcmtl.training.schedule import Cosine, RateSchedule, learning_rate, rebased
 from hpcmtl.training.step_input import INPUT_ROWS
+from hpcmtl.training.step_range import Hooks, StepRange
 
 
 class Recorder:
@@ -76,7 +77,13 @@ def fed(work, last_batch=32, labelled=lambda _step: {}):
 def run(group, work, losses=lambda _step: [1.0], stop=lambda: False, **batches):
     """Run the loop with a recorder; return what came of it, and what it called."""
     learner, reports, epochs = Recorder(losses), [], []
-    trained = run_steps(learner, fed(work, **batches), work, group, Hooks(reports.append, stop, epochs.append))
+    trained = run_steps(
+        learner,
+        fed(work, **batches),
+        work,
+        group,
+        Hooks(reports.append, stop, lambda epoch, _losses: epochs.append(epoch)),
+    )
     return trained, learner, reports, epochs
 
 
@@ -106,7 +113,7 @@ def test_an_epoch_ends_after_its_last_step(start, stop, per_epoch, expected):
     """Validation sees the parameters after the last step of an epoch, not one step before or after."""
     work, learner, ended = step_range(start, stop, per_epoch), Recorder(lambda _step: [1.0]), []
 
-    def epoch_ended(epoch):
+    def epoch_ended(epoch, _losses):
         ended.append((epoch, learner.seen[-1]))
 
     hooks = Hooks(lambda _progress: None, lambda: False, epoch_ended)
@@ -189,7 +196,7 @@ def test_only_losses_of_the_newest_epoch_are_kept(per_epoch, pieces):
     for piece in pieces:
         stop = start + sum(piece)
         work = dataclasses.replace(step_range(start, stop, per_epoch), before=before)
-        agreement = run_ranks(1, lambda group, work=work: loop._Agreement(work, group, hooks))[0]
+        agreement = run_ranks(1, lambda group, work=work: Agreement(work, group, hooks))[0]
         agreement.group = SimpleNamespace(Allreduce=lambda *_: None)
         agreement.shares += [np.array([1.0]) for _ in range(sum(piece))]
         known = start
@@ -212,7 +219,7 @@ def test_only_the_first_rank_reports():
 
     assert silence == []
     assert {(r.task, r.layer) for r in reports} == {("digits", 3)}
-    assert [r.loss for r in reports] == [None, 6.0]
+    assert [r.loss for r in reports] == [None, 6.0, 6.0, 6.0]  # after the first step, and at the ends of epochs
     assert [r.fraction for r in reports] == sorted({r.fraction for r in reports})
     assert (reports[-1].fraction, reports[-1].epoch) == (1.0, 3)
     assert reports[0].fraction == 1 / 25
@@ -247,7 +254,7 @@ def test_agreements_follow_the_slowest_rank(monkeypatch):
         rank = int(threading.current_thread().name.split()[-1])
         return getattr(clocks.get(rank), "clock", 0.0)
 
-    monkeypatch.setattr("hpcmtl.training.loop.time.perf_counter", now)
+    monkeypatch.setattr("hpcmtl.training.agreement.time.perf_counter", now)
     first, _ = run_ranks(2, slow)
 
     assert [round(report.fraction * 20) for report in first] == list(range(1, 21))
@@ -317,6 +324,14 @@ def test_a_wish_to_stop_at_the_end_is_not_a_stop():
     assert (whole.next_step, whole.stopped) == (1, False)
 
 
+def test_a_wish_to_stop_is_heard_at_the_end_of_a_part():
+    """Where others are frozen from an epoch on, steps of the layer follow, which are not begun any more."""
+    work = dataclasses.replace(step_range(0, 1), whole=range(5))
+    part, *_ = run_ranks(1, run, work, lambda _step: [1.0], lambda: True)[0]
+
+    assert (part.next_step, part.stopped) == (1, True)
+
+
 @pytest.mark.parametrize(("stop_after", "expected"), [(3, (3, True)), (5, (5, False)), (9, (5, False))])
 def test_a_sync_point_stops_a_layer_before_its_end(stop_after, expected):
     """Where parameters are exchanged, a task may stop after any step; after the last one its layer is complete."""
@@ -330,12 +345,50 @@ def test_a_sync_point_stops_a_layer_before_its_end(stop_after, expected):
 def test_checkpoints_are_made_within_a_layer(monkeypatch, due):
     """One that is due is made after a step that is not the last, as the end of the layer has its own; else none is."""
     replica, saved = Slow(lambda _step: [1.0]), []
-    monkeypatch.setattr("hpcmtl.training.loop.time", SimpleNamespace(perf_counter=lambda: replica.clock))
+    monkeypatch.setattr("hpcmtl.training.agreement.time", SimpleNamespace(perf_counter=lambda: replica.clock))
     hooks = Hooks([].append, lambda: False, save_due=lambda: due, save=lambda step, _totals: saved.append(step))
     run_ranks(1, lambda group: run_steps(replica, fed(step_range(0, 6)), step_range(0, 6), group, hooks))
 
     assert bool(saved) == due
     assert all(0 < step < 6 for step in saved)
+
+
+def test_a_checkpoint_at_the_end_of_an_epoch_comes_after_its_validation(monkeypatch):
+    """The checkpoint has what the end of the epoch found, as a task that is resumed there does not find it again."""
+    replica, order = Slow(lambda _step: [1.0]), []
+    monkeypatch.setattr("hpcmtl.training.agreement.time", SimpleNamespace(perf_counter=lambda: replica.clock))
+    hooks = Hooks(
+        [].append,
+        lambda: False,
+        lambda epoch, _losses: order.append(f"epoch {epoch}"),
+        save_due=lambda: True,
+        save=lambda step, _totals: order.append(f"save {step}"),
+    )
+    work = step_range(0, 12, per_epoch=2)
+    run_ranks(1, lambda group: run_steps(replica, fed(work), work, group, hooks))
+    saved = [int(each.removeprefix("save ")) for each in order if each.startswith("save ")]
+
+    assert any(step % 2 == 0 for step in saved)
+    assert all(order[order.index(f"save {s}") - 1] == f"epoch {s // 2 - 1}" for s in saved if s % 2 == 0)
+
+
+@pytest.mark.parametrize("ranks", [1, 3])
+def test_the_end_of_an_epoch_may_end_the_loop(ranks):
+    """Its losses are those of all its steps, equal on all ranks, and no step follows."""
+    work, told = step_range(10, 50), []
+
+    def ended(epoch, losses):
+        told.append((epoch, losses["main"]))
+        return epoch == 2
+
+    def train(group):
+        replica = Recorder(lambda step: [step / group.size])
+        return run_steps(replica, fed(work), work, group, Hooks([].append, lambda: False, ended)), replica.seen
+
+    results = run_ranks(ranks, train)
+
+    assert [(trained.next_step, trained.stopped, seen[-1]) for trained, seen in results] == [(30, False, 29)] * ranks
+    assert sorted(set(told)) == [(1, pytest.approx(14.5)), (2, pytest.approx(24.5))]
 
 
 def test_a_layer_without_steps_is_complete():
@@ -422,8 +475,8 @@ def test_a_real_learner_trains(ranks):
 def test_the_next_report_is_announced_where_only_steps_come(monkeypatch, validates, known):
     """A report of progress says when the next one comes, unless validation or the end of the layer comes before it."""
     replica, reports = Slow(lambda _step: [1.0]), []
-    monkeypatch.setattr("hpcmtl.training.loop.time", SimpleNamespace(perf_counter=lambda: replica.clock))
-    hooks = Hooks(reports.append, lambda: False, (lambda _epoch: None) if validates else None)
+    monkeypatch.setattr("hpcmtl.training.agreement.time", SimpleNamespace(perf_counter=lambda: replica.clock))
+    hooks = Hooks(reports.append, lambda: False, (lambda _epoch, _losses: False) if validates else None)
     (_,) = run_ranks(1, lambda group: run_steps(replica, fed(step_range(0, 25)), step_range(0, 25), group, hooks))
 
     assert [report.seconds_to_next is not None for report in reports] == known

@@ -135,6 +135,8 @@ REDUCED = {"kind": "map_reduce", "input": "small/images", "map": "math:atan2", "
         ({"a": task(optimizer={"name": "groupadagrad", "learning_rate": 0.1})}, "tasks.a.optimizer", "an update"),
         ({"a": task(freeze=["boddy.*"])}, "tasks.a.freeze", "did you mean 'body"),
         ({"a": task(freeze=["*"])}, "tasks.a.freeze", "leaves no parameter to train"),
+        ({"a": task(epochs=3, freeze={"*": {"from": 2}})}, "tasks.a.freeze", "leaves no parameter to train"),
+        ({"a": task(epochs=3, freeze={"boddy.*": {"from": 2}})}, "tasks.a.freeze", "did you mean 'body"),
         ({**PAIR, "b": {**PAIR["b"], "initialise": {"a": "boddy.*"}}}, "tasks.b.initialise.a", "matches no parameter"),
         ({**PAIR, "b": task(needs={"a": "parameters"}, model=MLP)}, "tasks.b.needs.a", "has shape"),
         (
@@ -189,7 +191,11 @@ def test_a_refusal_has_no_lines_of_the_framework(refusals: Callable[..., list[st
         ({"a": own("TwoParts", {"outputs": 4}, target="small/labels", loss="sigmoid_bce")}, "metrics", "one class"),
         ({"a": task(metrics=["r2"])}, "metrics", "use accuracy, balanced_accuracy, f1_macro, auc or log_loss"),
         ({"a": task(metrics=["f1_micro"])}, "metrics", "f1_micro takes several labels a sample, but small/digit has"),
-        ({"a": labels(metrics=["balanced_accuracy"])}, "metrics", "for several labels a sample use f1_micro, f1_macro"),
+        (
+            {"a": labels(metrics=["balanced_accuracy"])},
+            "metrics",
+            "for several labels a sample use f1_macro, precision_macro",
+        ),
         ({"a": labels(metrics=["f1_macro"], loss="l2")}, "metrics", "l2 trains numbers; use mse or r2"),
         (
             {"a": labels(metrics=["auc_macro"], loss="own_blocks:Cubic", model={"name": "mlp", "outputs": 3})},

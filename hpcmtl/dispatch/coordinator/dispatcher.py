@@ -197,7 +197,7 @@ class Dispatcher:
             learnt = self._scheduler.layer_ended(state, running, outcome, now)
             self.record(replace(outcome.to_event(name, running.layer, width), seconds=now - running.started, **learnt))
             if not outcome.stopped:
-                state.layers_done = running.layer + 1
+                state.layers_done = state.plan.layers if outcome.ended_early else running.layer + 1
             if outcome.stopped or self.stopping:  # a layer may end before the order to stop arrives
                 state.message = "stopped with a checkpoint"
             if state.layers_done == state.plan.layers:

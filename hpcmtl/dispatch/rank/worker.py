@@ -119,7 +119,7 @@ class Worker:
             with exits_raise():
                 outcome = session.run_layer(command.layer)
             _log.debug("%d steps in %.3f s", outcome.steps, outcome.seconds)
-            if command.layer == command.layers - 1 and not outcome.stopped:
+            if outcome.ended_early or (command.layer == command.layers - 1 and not outcome.stopped):
                 self._release(command.task, over=True)
             self._done(command, outcome)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from hpcmtl.errors import InputError, Problem, nearest
 from hpcmtl.jobfile.explanations import findings
-from hpcmtl.jobfile.load import line_numbers, locate
+from hpcmtl.jobfile.load import locate
 from hpcmtl.jobfile.read import read_values
 from hpcmtl.jobfile.slurm import Site
 
@@ -57,8 +57,8 @@ def read_site(file: Path) -> Site:
     Raises:
         InputError: the profile is invalid; lists all problems with file, key and line.
     """
-    raw, _ = read_values(file)
+    raw, places = read_values(file)
     found = findings(Site, raw)
     if found:
-        raise InputError(locate(found, str(file), line_numbers(file)))
+        raise InputError(locate(found, str(file), places))
     return Site.model_validate(raw)

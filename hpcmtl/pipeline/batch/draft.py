@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any, Literal
 from hpcmtl._version import __version__
 from hpcmtl.errors import InputError, Problem
 from hpcmtl.frameworks.registry import describe
+from hpcmtl.jobfile.changes import changes_of, require_swept
+from hpcmtl.jobfile.composition import read_job
 from hpcmtl.jobfile.frameworks import tasks_by_framework
-from hpcmtl.jobfile.read import read_values
 from hpcmtl.jobfile.slurm import time_text
 from hpcmtl.launch.run_facts import installed_version
 from hpcmtl.launch.slurm.sbatch import BatchScript, ResourceRequest, render, resource_request
@@ -20,15 +21,15 @@ from hpcmtl.launch.slurm.settings import gather
 from hpcmtl.layerplan.model.machine import Machine
 from hpcmtl.layerplan.model.speedup import Speedups
 from hpcmtl.layerplan.report.limit import cut_off
-from hpcmtl.pipeline.batch.sweep import blamed, changed, changes_of
 from hpcmtl.pipeline.prepare import RawJob, plan, prepare
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from hpcmtl.jobfile.changes import Change
+    from hpcmtl.jobfile.composition import JobValues
     from hpcmtl.launch.slurm.settings import Settings
     from hpcmtl.layerplan.plan import LayerPlan
-    from hpcmtl.pipeline.batch.sweep import Change
     from hpcmtl.pipeline.prepare import Prepared
 
 Kind = Literal["run", "array", "benchmark"]
@@ -128,8 +129,14 @@ def settings_for(request: SubmitRequest) -> Settings:
     Raises:
         InputError: the settings are invalid; lists all problems.
     """
-    raw, _ = read_values(request.file)
-    return gather(request.options, raw.get("slurm"), str(request.file))
+    return gather(request.options, _read(request.file).values.get("slurm"), str(request.file))
+
+
+def _read(file: Path) -> JobValues:
+    found = read_job(file)
+    if found.problems:
+        raise InputError(found.problems)
+    return found
 
 
 def draft(request: SubmitRequest) -> Draft:
@@ -139,15 +146,13 @@ def draft(request: SubmitRequest) -> Draft:
         InputError: job, settings or arguments are invalid; lists all problems.
         EnvironmentUnfitError: the templates are not installed.
     """
-    raw, lines = read_values(request.file)
+    found = _read(request.file)
+    raw = found.values
     settings = gather(request.options, raw.get("slurm"), str(request.file))
-    changes = changes_of(request.sets)
+    changes = changes_of(request.sets, _swept(raw) if request.kind == "array" else None)
     if request.kind != "array" and len(changes) > 1:
         raise InputError([Problem("--set", f"{len(changes)} combinations of values; add --array for a run of each")])
-    for key in changes[0]:
-        if key == "ranks" or key.partition(".")[0] == "slurm":
-            text = "is the same for all points; use --nodes, --ntasks-per-node, --benchmark and the other options"
-            raise InputError([Problem(f"--set {key}", text)])
+    require_swept(changes[0])
     widths = request.widths if request.kind == "benchmark" else ()
     given = max(widths) if widths else raw.get("ranks")
     resources = resource_request(settings, given if isinstance(given, int) else None)
@@ -156,7 +161,8 @@ def draft(request: SubmitRequest) -> Draft:
             [Problem("--benchmark", f"{max(widths)} ranks do not fit the {resources.ranks} that are requested")]
         )
     each = [replace(resources, ranks=width) for width in widths] or [resources]
-    job, cores = RawJob(raw, str(request.file), lines), settings.number("cores_per_node")
+    job = RawJob(raw, str(request.file), found.places, request.file.parent)
+    cores = settings.number("cores_per_node")
     points = tuple(_point(job, change, one, cores) for change in changes for one in each)
     return _drafted(request, settings, resources, points)
 
@@ -178,15 +184,15 @@ def _drafted(
     return made
 
 
+def _swept(raw: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Returns the values by key that the job file sweeps over; what has another form is told with the other keys."""
+    sweep = raw.get("sweep")
+    given = sweep.items() if isinstance(sweep, dict) else ()
+    return {key: each for key, each in given if isinstance(each, list) and each}
+
+
 def _point(job: RawJob, change: Change, resources: ResourceRequest, cores_per_node: int) -> Point:
-    values = changed(job.values, change)
-    data, base = values.get("data"), Path(job.where).parent
-    if isinstance(data, dict):
-        values["data"] = {name: str(base / path) if isinstance(path, str) else path for name, path in data.items()}
-    try:
-        prepared = prepare(replace(job, values=values), resources.ranks)
-    except InputError as error:
-        raise blamed(error, change, job.where) from None
+    prepared = prepare(job, resources.ranks, changes=change)
     nodes = resources.nodes or 1
     machine = Machine(resources.per_node or -(-resources.ranks // nodes) if nodes > 1 else 0, cores_per_node)
     return Point(prepared, plan(prepared, Speedups((), machine)), change)
@@ -208,6 +214,9 @@ def _not_installed(points: Sequence[Point], settings: Settings) -> Iterator[str]
 
 def _warnings(points: Sequence[Point], settings: Settings) -> Iterator[str]:
     yield from _not_installed(points, settings)
+    sweep = points[0].prepared.job.sweep
+    if sweep and not points[0].change:
+        yield f"the job file has a sweep over {', '.join(sweep)}: --array makes a run of each combination"
     limit, requeues = settings["time"], settings["requeues"]
     if limit is None:
         yield "no time limit is requested (--time): the partition's limit applies, and the plan is not compared with it"

@@ -14,38 +14,39 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from hpcmtl.jobfile.findings import Finding
+    from hpcmtl.jobfile.read import Place, Places
 
 KEYS = ("tasks", "data")
 
 
-def read_addition(file: Path) -> tuple[dict[str, Any], dict[tuple[str, ...], int]]:
+def read_addition(file: Path) -> tuple[dict[str, Any], Places]:
     """Reads a file of tasks.
 
     Returns:
-        The values of an ``add`` request (`file` and `folder`, `tasks`, and `data` with absolute paths), and the line of
-        each key.
+        The values of an ``add`` request (`file` and `folder`, `tasks`, and `data` with absolute paths), and the place
+        of each key.
 
     Raises:
         InputError: the file cannot be read, or is no mapping of `tasks` and optionally `data`.
     """
-    raw, lines = read_values(file)
+    raw, places = read_values(file)
     found = list(_misshapen(raw))
     if found:
-        raise InputError(locate(found, str(file), lines))
+        raise InputError(locate(found, str(file), places))
     folder = file.resolve().parent
     data = {str(name): str((folder / str(path)).resolve()) for name, path in (raw.get("data") or {}).items()}
-    return {"file": str(file), "folder": str(folder), "tasks": raw["tasks"], "data": data}, lines
+    return {"file": str(file), "folder": str(folder), "tasks": raw["tasks"], "data": data}, places
 
 
 def joined(
-    job: Mapping[str, Any], values: Mapping[str, Any], lines: Mapping[tuple[str, ...], int] | None = None
+    job: Mapping[str, Any], values: Mapping[str, Any], places: Mapping[tuple[str, ...], Place] | None = None
 ) -> RawJob:
     """Returns a job with more tasks.
 
     Args:
         job: the job, as `Prepared.resolved` returns it.
         values: the added tasks and data, as `read_addition` returns them.
-        lines: line of each key in the file.
+        places: place of each key in the file.
 
     Raises:
         InputError: a name exists in the job already, or an added task has an async edge.
@@ -58,10 +59,10 @@ def joined(
             found.append((("data", name), text))
     found += _async_edges(values["tasks"])
     if found:
-        raise InputError(locate(found, values["file"], lines))
+        raise InputError(locate(found, values["file"], places))
     both = {key: {**job.get(key, {}), **values[key]} for key in KEYS}
     modules = list(dict.fromkeys([*job.get("modules", ()), values["folder"]]))
-    return RawJob({**job, **both, "modules": modules}, values["file"], lines or {})
+    return RawJob({**job, **both, "modules": modules}, values["file"], places or {})
 
 
 def _async_edges(tasks: Mapping[str, Any]) -> Iterator[Finding]:

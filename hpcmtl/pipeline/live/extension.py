@@ -67,7 +67,7 @@ class ExtensibleJob:
         job_file = self.directory.requests / f"{request.id}.job.yaml"
         write_text_atomically(job_file, _yaml(prepared))
         try:
-            preflight_subprocess(job_file, [str(values["folder"])], list(values["tasks"]))
+            preflight_subprocess(job_file, [str(values["folder"])], self._new_tasks(prepared))
         except InputError as error:  # the user knows the file of the tasks, not the whole job that was made of it
             places = [each.where.replace(str(job_file), str(values["file"])) for each in error.problems]
             problems = zip(places, error.problems, strict=True)
@@ -75,6 +75,10 @@ class ExtensibleJob:
         folder = str(values["folder"])
         extension = ExtendJob(job=prepared.job, files=prepared.files, arrays=prepared.arrays, folder=folder)
         return ExtendedJob(plan=layer_plan, graph=prepared.graph, extension=extension)
+
+    def _new_tasks(self, prepared: Prepared) -> list[str]:
+        """Returns the tasks that a job has beyond the accepted one; one in the file may stand for several."""
+        return [name for name in prepared.job.tasks if name not in self.accepted.job.tasks]
 
     def accept(self, extended: ExtendedJob) -> None:
         """See `JobExaminer`."""

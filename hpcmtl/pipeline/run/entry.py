@@ -68,7 +68,8 @@ def run(
         NoSpaceError: the completion record could not be written; on all ranks.
     """
     options = _options(options)
-    return _run_until_ended(lambda ranks: ResumePoint(prepare(source, ranks, options.policy)), options, world)
+    find = partial(prepare, source, policy=options.policy, changes=options.changes)
+    return _run_until_ended(lambda ranks: ResumePoint(find(ranks)), options, world)
 
 
 def resume(

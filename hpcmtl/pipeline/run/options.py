@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from hpcmtl.results.sinks.terminal import Mode
 
 
@@ -21,6 +23,7 @@ class RunOptions:
         progress: form of the progress display on stderr.
         width: columns of the terminal; None for the real ones.
         measured: directory of an earlier run, whose measured times predict those of this one.
+        changes: keys of the job with dots, and the values that they have instead.
         heartbeat: seconds between the heartbeats of a rank; None for HPCMTL_HEARTBEAT, or 5.
 
     `root` and `measured` may be texts.
@@ -32,6 +35,7 @@ class RunOptions:
     progress: Mode = "plain"
     width: int | None = None
     measured: Path | None = None
+    changes: Mapping[str, Any] = field(default_factory=dict)
     heartbeat: float | None = None
 
     def __post_init__(self) -> None:

@@ -34,6 +34,7 @@ from hpcmtl.pipeline.prepare import prepare
 from hpcmtl.pipeline.run.framework_environment import prepare_environment
 from hpcmtl.pipeline.run.increment_preflight import increment_findings
 from hpcmtl.pipeline.run.label_preflight import label_findings
+from hpcmtl.pipeline.run.metric_preflight import metric_findings
 from hpcmtl.pipeline.run.sequence_preflight import sequence_findings
 from hpcmtl.pipeline.run.source_preflight import source_findings
 from hpcmtl.pipeline.run.transform_preflight import transform_findings
@@ -91,6 +92,7 @@ def examine(prepared: Prepared, tasks: Collection[str], begun: Collection[str] =
         for finding in (*_bad_callables(prepared, name), *_bad_schedules(prepared, name))
     ]
     found += value_findings(prepared, tasks, summaries, networks, begun)
+    found += metric_findings(prepared, tasks, networks)
     found += transform_findings(prepared, tasks, summaries)
     found += increment_findings(prepared, tasks, networks)
     found += sequence_findings(prepared, tasks, summaries)

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, cast
 
 from hpcmtl.errors import ExitCode, InputError, Problem
 from hpcmtl.results.history import OPEN
+from hpcmtl.results.outcome.affinity import affinity_of
 from hpcmtl.results.outcome.summary import JobResult, TaskResult, from_dict
+from hpcmtl.results.undefined import from_nulls, reasons, with_nulls
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -76,6 +78,9 @@ def exit_code(result: JobResult) -> ExitCode:
 def _task_result(name: str, kind: str, task: TaskHistory) -> TaskResult:
     layers = task.outcomes
     last = layers[-1] if layers else None
+    metrics = {
+        metric: value for layer in layers for metric, value in from_nulls(layer.metrics, layer.undefined).items()
+    }
     return TaskResult(
         name=name,
         kind=kind,
@@ -87,8 +92,11 @@ def _task_result(name: str, kind: str, task: TaskHistory) -> TaskResult:
         compression=last.compression if last else "none",
         seconds=sum(layer.seconds for layer in layers),
         steps=sum(layer.steps for layer in layers),
-        metrics={metric: value for layer in layers for metric, value in layer.metrics.items()},
+        metrics=with_nulls(metrics),
+        undefined=reasons(metrics),
+        tables={table: rows for layer in layers for table, rows in layer.tables.items()},
         message=_message(task),
+        affinity=affinity_of(layer.facts for layer in layers),
     )
 
 

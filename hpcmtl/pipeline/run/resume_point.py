@@ -12,7 +12,7 @@ from hpcmtl.data.fingerprint import changes, read_fingerprints
 from hpcmtl.errors import EnvironmentUnfitError, InputError, Problem
 from hpcmtl.jobfile.coupling import live_needs, members_with
 from hpcmtl.jobfile.kinds import kind_of
-from hpcmtl.jobfile.load import line_numbers, locate
+from hpcmtl.jobfile.load import locate, places_of
 from hpcmtl.jobfile.references import references_of
 from hpcmtl.pipeline.prepare import Prepared, prepare
 from hpcmtl.pipeline.seals import damaged_artifacts
@@ -106,7 +106,7 @@ def load_run(
     _require_same_data(before, directory, history, reset)
     found = [] if job_file is None else list(_changes(before, prepared, history, reset))
     if found and job_file is not None:
-        raise InputError(locate(found, str(job_file), line_numbers(job_file)))
+        raise InputError(locate(found, str(job_file), places_of(job_file)))
     for name in reset:
         history.tasks[name] = TaskHistory()
     # After the loss of rank 0 the run goes on at once; what reads a damaged artifact says so.

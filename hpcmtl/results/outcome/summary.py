@@ -8,6 +8,7 @@ from collections.abc import Mapping  # noqa: TC003 - pydantic reads the annotati
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from hpcmtl.errors import nearest
+from hpcmtl.results.outcome.affinity import Affinity  # noqa: TC001 - pydantic reads the annotations
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -41,8 +42,11 @@ class TaskResult:
         compression: compression of the gradients, none or fp16.
         seconds: seconds of all layers.
         steps: number of optimizer steps.
-        metrics: metric values by name.
+        metrics: metric values by name; None for one without a value.
+        undefined: reasons of the metrics without a value.
+        tables: tables of numbers by name, such as a confusion matrix, as lists of rows.
         message: reason why the task did not complete; empty if it did.
+        affinity: cosines between the gradients of its objectives, and groups; None if they were not compared.
     """
 
     name: str
@@ -55,8 +59,11 @@ class TaskResult:
     compression: str = "none"
     seconds: float = 0.0
     steps: int = 0
-    metrics: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    metrics: Mapping[str, float | None] = dataclasses.field(default_factory=dict)
+    undefined: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    tables: Mapping[str, list[list[float]]] = dataclasses.field(default_factory=dict)
     message: str = ""
+    affinity: Affinity | None = None
 
 
 class RunAttempt(NamedTuple):
@@ -155,7 +162,7 @@ def print_table(result: JobResult, console: Console) -> None:
 
 
 def _cells(task: TaskResult) -> list[tuple[str, str]]:
-    metrics = "\n".join(f"{name} {value:.4g}" for name, value in task.metrics.items())
+    metrics = "\n".join(f"{name} {'-' if value is None else f'{value:.4g}'}" for name, value in task.metrics.items())
     return [
         (task.name, ""),
         (task.status, _STYLES[task.status]),
@@ -182,7 +189,17 @@ def _closing_lines(result: JobResult) -> list[Text]:
     if result.attempt > 1:
         head.append(f", attempt {result.attempt}")
     reasons = [Text(f"{task.name} {task.status}: {task.message}") for task in result.tasks if task.message]
-    return [head, *([Text(result.message)] if result.message else []), *reasons]
+    reasons += [
+        Text(f"{task.name}: {metric} has no value: {text}")
+        for task in result.tasks
+        for metric, text in task.undefined.items()
+    ]
+    groups = [
+        Text(f"{task.name}: gradients suggest the groups {task.affinity.text}")
+        for task in result.tasks
+        if task.affinity
+    ]
+    return [head, *([Text(result.message)] if result.message else []), *reasons, *groups]
 
 
 def _ranks(count: int) -> str:

@@ -54,6 +54,13 @@ def _noted(event: events.TaskNoted) -> str:
     return f"task {event.task}: {event.text}"
 
 
+def _stopped(event: events.TrainingStopped) -> str:
+    what = f"task {event.task}, head {event.head}" if event.head else f"task {event.task}"
+    best = "" if event.best is None else f" ({event.best:g})"
+    since = f"{event.monitor} has not improved since epoch {event.best_epoch}{best}"
+    return f"{what}: the training ends after epoch {event.epoch}: {since}"
+
+
 def _stopping(event: events.JobStopping) -> str:
     return f"the run stops with checkpoints: {event.reason}"
 
@@ -108,6 +115,7 @@ _SENTENCES: Mapping[type[RunEvent], Callable[[Any], str]] = {
     events.LayerLate: _late,
     events.LayerStuck: _stuck,
     events.TaskNoted: _noted,
+    events.TrainingStopped: _stopped,
     events.TaskRetried: _retried,
     events.TaskReset: _reset,
     events.JobPaused: _paused,

@@ -7,6 +7,7 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 from hpcmtl.results.event_format import to_fields
+from hpcmtl.results.outcome.affinity import affinity_of
 from hpcmtl.results.outcome.record import record_of
 from hpcmtl.results.rundir.directory import RunDirectory
 from hpcmtl.results.rundir.find import begun
@@ -121,7 +122,7 @@ def _submitted(submission: Submission) -> dict[str, Any]:
 
 
 def _task(kind: str, task: TaskHistory, now: float) -> dict[str, Any]:
-    progress = None
+    progress, affinity = None, affinity_of(layer.facts for layer in task.outcomes)
     if task.progress is not None:
         progress = {key: value for key, value in asdict(task.progress).items() if key != "task"}
     return {
@@ -135,4 +136,5 @@ def _task(kind: str, task: TaskHistory, now: float) -> dict[str, Any]:
         "seconds_left_of_layer": task.seconds_left(now),
         "progress": progress,
         "message": task.message,
+        "affinity": None if affinity is None else asdict(affinity),
     }

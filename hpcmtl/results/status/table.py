@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from hpcmtl.results.format import duration
+from hpcmtl.results.outcome.affinity import Affinity
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -144,6 +145,8 @@ def _remarks(status: Mapping[str, Any]) -> Iterator[Text]:
     for name, task in status["tasks"].items():
         if task["message"]:
             yield Text(f"{name} {task['status']}: {task['message']}")
+        if task.get("affinity"):
+            yield Text(f"{name}: gradients suggest the groups {Affinity(**task['affinity']).text}")
 
 
 def _ranks(count: int) -> str:

@@ -15,6 +15,7 @@ import numpy as np
 
 from hpcmtl.networks.input_values import INPUT
 from hpcmtl.networks.json_form import network_from_json, network_to_json
+from hpcmtl.results.undefined import from_facts, to_facts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -131,6 +132,7 @@ class ArtifactDescription:
         return {
             **values,
             "format": FORMAT,
+            "metrics": to_facts(self.metrics),
             "network": None if self.network is None else network_to_json(self.network),
             **self._inputs_to_json(),
             "outputs": [[name, asdict(each)] for name, each in self.outputs.items()],
@@ -159,7 +161,7 @@ def description_from_json(values: Mapping[str, Any]) -> ArtifactDescription:
         network, only = values["network"], values["input"]
         inputs = values.get("inputs", [] if only is None else [[INPUT, only]])
         return ArtifactDescription(
-            **{**plain, "modules": tuple(plain["modules"])},
+            **{**plain, "metrics": from_facts(plain["metrics"]), "modules": tuple(plain["modules"])},
             network=None if network is None else network_from_json(network),
             inputs={str(name): _input(each) for name, each in inputs},
             outputs={str(name): _output(each) for name, each in values["outputs"]},

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from hpcmtl.data.transforming.transforms import TransformChain
     from hpcmtl.networks.input_values import InputValues
     from hpcmtl.training.artifacts.description import InputFormat
-    from hpcmtl.training.learner import Network
+    from hpcmtl.training.framework import Network
 
 _INTEGERS = "iub"  # numpy's kinds
 BATCH = 256

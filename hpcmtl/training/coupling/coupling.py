@@ -7,8 +7,7 @@ a client of the parameter server. The group gets the result at the same step: al
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -20,15 +19,17 @@ from hpcmtl.jobfile.coupling import live_consumers, live_needs, merge_of
 from hpcmtl.jobfile.kinds import kind_of
 from hpcmtl.training.coupling.merging import contribution
 from hpcmtl.training.session import artifact_file
+from hpcmtl.training.sessions.parts import SessionPart
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping
 
     from hpcmtl.arrays import Arrays
-    from hpcmtl.jobfile.fields import Every
     from hpcmtl.networks.parameter_mapping import ParameterMapping
+    from hpcmtl.training.checkpointing.content import Checkpoint
     from hpcmtl.training.learner import Learner
     from hpcmtl.training.session import SessionContext
+    from hpcmtl.training.task_steps import Steps, SyncPoint
 
 FINAL = 1 << 62
 """The version of a task that has completed: its sealed artifact."""
@@ -40,57 +41,11 @@ PRECISION = "coupling/precision/"
 KEPT = 0.9
 
 
-class SyncPoint(NamedTuple):
-    """A position of a task between two optimizer steps.
-
-    Attributes:
-        step: number of steps done.
-        layer: number of layers done.
-        between_layers: true if a layer ends or begins here.
-        last: true if no step follows.
-    """
-
-    step: int
-    layer: int
-    between_layers: bool
-    last: bool
-
-    def clock(self, every: Every) -> int | None:
-        """Returns the time of a logical clock with a tick `every` few steps, or None if it does not tick here."""
-        if every == "layer":
-            return self.layer if self.between_layers else None
-        return None if self.step % every else self.step // every
-
-
-@dataclass(frozen=True)
-class Steps:
-    """Counts the steps of a task; a property of the task alone, so that no group, layer or resumed run changes it.
-
-    Attributes:
-        bounds: first step of each layer, and behind them the number of all steps.
-        samples: number of samples of an epoch before each of its steps, and behind them that of the whole epoch.
-    """
-
-    bounds: Sequence[int]
-    samples: Sequence[int]
-
-    def samples_since_tick(self, every: Every, step: int) -> int:
-        """Returns the number of samples between the last tick of a clock before `step`, and `step`."""
-        if every == "layer":
-            before = max((bound for bound in self.bounds if bound < step), default=0)
-        else:
-            before = max(step - 1, 0) // every * every
-        return self._samples_before(step) - self._samples_before(before)
-
-    def _samples_before(self, step: int) -> int:
-        epochs, rest = divmod(step, len(self.samples) - 1)
-        return epochs * self.samples[-1] + self.samples[rest]
-
-
-class Coupling:
+class Coupling(SessionPart):
     """Exchanges one task's parameters, on one rank of its group; all methods are collective over the group.
 
     Attributes:
+        steps: steps of the task.
         taken: producer -> version that this task trains with; a checkpoint must contain it.
     """
 
@@ -102,7 +57,7 @@ class Coupling:
             steps: steps of the task.
         """
         assert context.parameter_client is not None
-        self._context, self._parameter_client, self._steps = context, context.parameter_client, steps
+        self._context, self._parameter_client, self.steps = context, context.parameter_client, steps
         self._needs = live_needs(context.job, context.task)
         mappings = kind_of(context.job, context.task).parameter_mappings(context.job, context.task)
         self._mappings = {each.producer: each for each in mappings if each.producer in self._needs}
@@ -143,15 +98,27 @@ class Coupling:
         self._counts["seconds_coupled"] += time.perf_counter() - started
         return wait
 
+    def exchange(self, learner: Learner, layer: int) -> Callable[[int], bool]:
+        """Returns `sync_point` as a function of the number of steps done, in a layer."""
+        return lambda step: self.sync_point(learner, self.steps.at(layer, step))
+
     def state(self) -> Arrays:
         """Returns what a later session needs beside `taken`, by names of its own."""
         return {PRECISION + name: array for name, array in self._precision.items()}
 
-    def load_state(self, state: Mapping[str, np.ndarray[Any, Any]]) -> None:
-        """Restores what `state` returned, among other arrays."""
+    def facts(self) -> Mapping[str, Any]:
+        """See `SessionPart`."""
+        return {"versions": dict(self.taken)}
+
+    def load(self, found: Checkpoint) -> None:
+        """See `SessionPart`."""
+        self.taken = dict(found.facts.get("versions", {}))
+        self._load_precision(found.state)
+
+    def _load_precision(self, state: Mapping[str, np.ndarray[Any, Any]]) -> None:
         self._precision = {n.removeprefix(PRECISION): a for n, a in state.items() if n.startswith(PRECISION)}
 
-    def facts(self) -> Mapping[str, float]:
+    def counts(self) -> Mapping[str, float]:
         """Returns the counts of exchanges since the last call, for the ledger."""
         facts, self._counts = self._counts, dict.fromkeys(self._counts, 0.0)
         return facts
@@ -210,7 +177,7 @@ class Coupling:
         assert self._merge is not None
         name, merge = self._merge
         task, group = self._context.task, self._context.group
-        seen = self._steps.samples_since_tick(merge.every, step)
+        seen = self.steps.samples_since_tick(merge.every, step)
 
         def read() -> tuple[Arrays, str]:
             values = learner.parameters_matching(merge.parameters)
@@ -226,7 +193,7 @@ class Coupling:
             return {**({} if packed is None else packed.arrays()), **self.state()}, merged.problem
 
         shared, problem = share(group, read)
-        self.load_state(shared)
+        self._load_precision(shared)
         arrays = {name: array for name, array in shared.items() if not name.startswith(PRECISION)}
         if problem:
             raise TaskFailedError(f"task {task}, step {step}, merge {name}: {problem}")

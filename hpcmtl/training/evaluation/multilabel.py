@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hpcmtl.training.evaluation.classes import binary_auc
+from hpcmtl.training.evaluation.curves import binary_auc, binary_average_precision
 from hpcmtl.training.evaluation.undefined import UndefinedMetricError
 
 if TYPE_CHECKING:
@@ -26,23 +26,56 @@ if TYPE_CHECKING:
 
 def _f1_micro(scores: Scores, truth: Truth, counts: Scores) -> float:
     """Returns the F1 score over all labels together; 0 if none is true or predicted."""
-    right, of_both = _hits(scores, truth, counts)
-    total = of_both.sum()
-    return float(2 * right.sum() / total) if total else 0.0
+    right, true, predicted = _hits(scores, truth, counts)
+    return _micro(2 * right, true + predicted)
 
 
 def _f1_macro(scores: Scores, truth: Truth, counts: Scores) -> float:
     """Returns the mean of the F1 scores of the labels; 0 for a label that is never true or predicted."""
-    right, of_both = _hits(scores, truth, counts)
-    values = np.divide(2 * right, of_both, out=np.zeros_like(right), where=of_both > 0)
+    right, true, predicted = _hits(scores, truth, counts)
+    return _macro(2 * right, true + predicted, counts)
+
+
+def _precision_micro(scores: Scores, truth: Truth, counts: Scores) -> float:
+    """Returns the share of true ones among all predicted labels; 0 if none is predicted."""
+    right, _, predicted = _hits(scores, truth, counts)
+    return _micro(right, predicted)
+
+
+def _precision_macro(scores: Scores, truth: Truth, counts: Scores) -> float:
+    """Returns the mean of the precisions of the labels; 0 for a label that is never predicted."""
+    right, _, predicted = _hits(scores, truth, counts)
+    return _macro(right, predicted, counts)
+
+
+def _recall_micro(scores: Scores, truth: Truth, counts: Scores) -> float:
+    """Returns the share of predicted ones among all true labels; 0 if none is true."""
+    right, true, _ = _hits(scores, truth, counts)
+    return _micro(right, true)
+
+
+def _recall_macro(scores: Scores, truth: Truth, counts: Scores) -> float:
+    """Returns the mean of the recalls of the labels; 0 for a label that is never true."""
+    right, true, _ = _hits(scores, truth, counts)
+    return _macro(right, true, counts)
+
+
+def _micro(right: Scores, of_all: Scores) -> float:
+    total = of_all.sum()
+    return float(right.sum() / total) if total else 0.0
+
+
+def _macro(right: Scores, of_all: Scores, counts: Scores) -> float:
+    """Returns the mean of shares over the labels of which some are known; 0 where there is nothing to have one of."""
+    values = np.divide(right, of_all, out=np.zeros_like(right), where=of_all > 0)
     return float(values[counts.any(axis=0)].mean())
 
 
-def _hits(scores: Scores, truth: Truth, counts: Scores) -> tuple[Scores, Scores]:
-    """Returns for each label how much true predictions count, and true labels and predictions together."""
+def _hits(scores: Scores, truth: Truth, counts: Scores) -> tuple[Scores, Scores, Scores]:
+    """Returns for each label how much true predictions count, true labels, and predictions."""
     predicted = scores > 0
     right, true, made = ((counts * each).sum(axis=0) for each in (truth & predicted, truth, predicted))
-    return right, true + made
+    return right, true, made
 
 
 def _hamming_loss(scores: Scores, truth: Truth, counts: Scores) -> float:
@@ -66,6 +99,16 @@ def _auc_macro(scores: Scores, truth: Truth, counts: Scores) -> float:
     return float(np.mean([binary_auc(scores[:, k], truth[:, k], counts[:, k]) for k in columns]))
 
 
+def _average_precision(scores: Scores, truth: Truth, counts: Scores) -> float:
+    """Returns the mean of the average precisions of the labels."""
+    columns = np.flatnonzero(counts.any(axis=0))
+    true = (counts * truth).sum(axis=0)
+    never = [str(column) for column in columns if not true[column]]
+    if never:
+        raise UndefinedMetricError(f"no known target is 1 for label {', '.join(never)}")
+    return float(np.mean([binary_average_precision(scores[:, k], truth[:, k], counts[:, k]) for k in columns]))
+
+
 def _ranking_loss(scores: Scores, truth: Truth, counts: Scores) -> float:
     """Returns the mean over samples of the share of pairs of a true and a false label in the wrong order.
 
@@ -83,9 +126,14 @@ def _ranking_loss(scores: Scores, truth: Truth, counts: Scores) -> float:
 OF_LABELS: dict[str, Callable[[Scores, Truth, Scores], float]] = {
     "f1_micro": _f1_micro,
     "f1_macro": _f1_macro,
+    "precision_micro": _precision_micro,
+    "precision_macro": _precision_macro,
+    "recall_micro": _recall_micro,
+    "recall_macro": _recall_macro,
     "hamming_loss": _hamming_loss,
     "subset_accuracy": _subset_accuracy,
     "auc_macro": _auc_macro,
+    "average_precision": _average_precision,
     "ranking_loss": _ranking_loss,
 }
 """Metrics by name."""

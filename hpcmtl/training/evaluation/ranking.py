@@ -20,7 +20,12 @@ if TYPE_CHECKING:
 
 
 def over_classes(metric: str, scores: Scores, classes: Classes, cutoff: int | None) -> float:
-    """Returns the mean over rows of a ranking metric of classes, one of which is relevant in each row.
+    """Returns the mean over rows of a ranking metric of classes; see `values_over_classes`."""
+    return float(values_over_classes(metric, scores, classes, cutoff).mean())
+
+
+def values_over_classes(metric: str, scores: Scores, classes: Classes, cutoff: int | None) -> Scores:
+    """Returns a ranking metric of classes of each row, in which one of them is relevant.
 
     Args:
         metric: ``mrr`` or ``ndcg``.
@@ -31,9 +36,9 @@ def over_classes(metric: str, scores: Scores, classes: Classes, cutoff: int | No
     true = scores[np.arange(len(classes)), classes][:, None]
     above, tied = (scores > true).sum(axis=1), (scores == true).sum(axis=1)
     if metric == "mrr":
-        return float(_reciprocal(above + tied, cutoff).mean())
+        return _reciprocal(above + tied, cutoff)
     summed = np.concatenate([[0.0], np.cumsum(_discounts(scores.shape[1], cutoff))])
-    return float(((summed[above + tied] - summed[above]) / tied).mean())
+    return np.asarray((summed[above + tied] - summed[above]) / tied)
 
 
 def over_queries(metric: str, scores: Scores, gains: Scores, queries: Classes, cutoff: int | None) -> float:

@@ -1,4 +1,6 @@
-"""The reason why a metric has no value."""
+"""Metrics without a value."""
+
+from __future__ import annotations
 
 
 class UndefinedMetricError(ArithmeticError):

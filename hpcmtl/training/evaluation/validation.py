@@ -7,14 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hpcmtl.communicators.outcome import on_root
 from hpcmtl.data.hdf5 import numbers_in
 from hpcmtl.data.sequential import sequential_batches
 from hpcmtl.exchange.transfer import gather_rows
-from hpcmtl.jobfile.tasks import WEIGHTED
+from hpcmtl.jobfile.metrics import takes_weights
 from hpcmtl.networks.objective import MAIN
 from hpcmtl.training.divergence import check_replicas
-from hpcmtl.training.evaluation.labelled import WEIGHTS, objective_metric
+from hpcmtl.training.evaluation.labelled import QUERY, WEIGHTS, objective_metric
 from hpcmtl.training.evaluation.losses import objective_loss
+from hpcmtl.training.evaluation.sums import ObjectiveSums, are_sums
 from hpcmtl.training.evaluation.tokens import MASK, TOKENS, token_rows
 from hpcmtl.training.loop import TARGET
 from hpcmtl.training.step_input import INPUT_ROWS, inputs_in
@@ -71,8 +73,10 @@ def validation(
     there = [each for each in held_out if len(numbers_in(each.arrays[0].split(), ["val"]))]
     if not there:
         return None
-    weighted = any(metric.startswith(WEIGHTED) for each in objectives for metric in each.metrics)
+    weighted = any(takes_weights(metric) for each in objectives for metric in each.metrics)
     read = there if weighted else [replace(each, sample_weights=None) for each in there]
+    # Of several sources: by source as well. One source may have targets of some objectives alone.
+    summed = [each for each in read[0].objectives if are_sums(each)] if len(read) == 1 else []
 
     def after(epoch: int) -> dict[str, float]:
         if (epoch + 1) % task.validate_every:
@@ -80,8 +84,11 @@ def validation(
         replica.consolidate()  # running statistics of a rank alone are not those that the task publishes
         if context.group.size > 1:
             check_replicas(context, replica, replica.learner.state(), f"validation after epoch {epoch}")
-        rows = {each.source: _gathered(each, replica.learner, context.group) for each in read}
-        return _metrics(objectives, rows) if context.group.rank == 0 else {}
+        sums = [ObjectiveSums(each) for each in summed]
+        rows = {each.source: _gathered(each, replica.learner, context.group, sums) for each in read}
+        added = {each.objective.name: each.values(context.group) for each in sums}
+        gathered = on_root(context.group, lambda: _metrics(objectives, rows))  # on all ranks, as an error is
+        return _in_order(objectives, gathered, added)
 
     return after
 
@@ -98,19 +105,42 @@ def _result_name(objective: Objective, metric: str, source: str = "") -> str:
 
 
 def old_test_metrics(held_out: HeldOut, learner: Learner, group: Communicator) -> dict[str, float]:
-    """Returns metrics over test samples of an earlier run (collective); empty but on the first rank."""
+    """Returns metrics over test samples of an earlier run (collective)."""
     rows = _gathered(held_out, learner, group)
-    if group.rank:
-        return {}
+    return on_root(group, lambda: _old_metrics(held_out.objectives, rows))
+
+
+def _old_metrics(objectives: Sequence[Objective], rows: Arrays) -> dict[str, float]:
     return {
         f"{'' if each.name == MAIN else f'{each.name}.'}old_test_{metric}": objective_metric(metric, each, rows)
-        for each in held_out.objectives
+        for each in objectives
         for metric in each.metrics
     }
 
 
-def _gathered(held_out: HeldOut, learner: Learner, group: Communicator) -> Arrays:
-    """Returns outputs and targets of the samples, of all ranks on the first one; empty elsewhere."""
+def _in_order(
+    objectives: Sequence[Objective], gathered: Mapping[str, float], added: Mapping[str, Mapping[str, float]]
+) -> dict[str, float]:
+    """Returns the metrics of gathered rows and those of sums, in the order of the objectives."""
+    if not added:
+        return dict(gathered)
+    found = {
+        _result_name(each, metric): value
+        for each in objectives
+        for metric, value in added.get(each.name, dict.fromkeys(each.metrics)).items()
+    }
+    both = {**gathered, **{name: value for name, value in found.items() if value is not None}}
+    return {name: both[name] for name in found if name in both}
+
+
+def _gathered(held_out: HeldOut, learner: Learner, group: Communicator, sums: Sequence[ObjectiveSums] = ()) -> Arrays:
+    """Returns outputs and targets of the samples, of all ranks on the first one; empty elsewhere.
+
+    Those of objectives that have sums are added to these, and not gathered.
+    """
+    added = {each.objective.name for each in sums}
+    kept = [each for each in held_out.objectives if each.name not in added]
+    left_out = {prefix + name for name in added for prefix in ("", TARGET, MASK, TOKENS, QUERY)}
     outputs: dict[str, list[NDArray[Any]]] = {}
     weights = () if held_out.sample_weights is None else (replace(held_out.sample_weights, key=WEIGHTS),)
     sources, by_key = (*held_out.arrays, *weights), {each.key: each for each in held_out.arrays}
@@ -119,11 +149,16 @@ def _gathered(held_out: HeldOut, learner: Learner, group: Communicator) -> Array
     with sequential_batches(sources, [held_out.split], size, group.rank, group.size, piece=piece) as batches:
         for numbers, arrays in batches:
             rows = {**learner.outputs(inputs_in(arrays)), **{key: arrays[key] for key in beside}}
-            for key, array in token_rows(rows, held_out.objectives, by_key, numbers).items():
-                outputs.setdefault(key, []).append(array)
-    tokens = [TOKENS + each.name for each in held_out.objectives if each.per_token]
+            made = token_rows(rows, held_out.objectives, by_key, numbers)
+            for each in sums:
+                each.add(made)
+            for key, array in made.items() if kept else ():
+                if key not in left_out:
+                    outputs.setdefault(key, []).append(array)
+    tokens = [TOKENS + each.name for each in kept if each.per_token]
+    beside = [key for key in beside if kept and key not in left_out]
     gathered = {}
-    for key in [*(each.name for each in held_out.objectives), *beside, *tokens]:
+    for key in [*(each.name for each in kept), *beside, *tokens]:
         mine = outputs.get(key, [])
         whole = gather_rows(group, np.concatenate(mine) if mine else np.empty((0,)))
         if whole is not None:
@@ -160,7 +195,7 @@ def _pooled(objective: Objective, parts: Sequence[Arrays]) -> Arrays:
     """Returns the rows of several sources as those of one; a source without a mask or weights has ones."""
     pooled = {}
     name = objective.name
-    for key in (name, TARGET + name, MASK + name, TOKENS + name, WEIGHTS):
+    for key in (name, TARGET + name, MASK + name, TOKENS + name, QUERY + name, WEIGHTS):
         given = [each[key] for each in parts if key in each]
         if given:
             shape = max((each.shape[1:] for each in given), key=len)  # a mask of samples beside one of labels

@@ -20,8 +20,8 @@ from hpcmtl.training.gluon.samples import trial_samples
 from hpcmtl.training.gluon.zoo import outputs_of
 from hpcmtl.training.learner_settings import settings_of
 from hpcmtl.training.network_facts import NetworkFacts
-from hpcmtl.training.parameter_groups import GroupedUpdater
-from hpcmtl.training.parameter_names import distinct, nothing_to_train, ties
+from hpcmtl.training.parameter_groups import GroupedUpdater, with_frozen_groups
+from hpcmtl.training.parameter_names import distinct, frozen_names, nothing_to_train, ties
 from hpcmtl.training.step_input import StepInput
 from hpcmtl.training.trial_rows import trial_rows
 from hpcmtl.training.trials import (
@@ -68,9 +68,10 @@ def _network_facts(needs: FrameworkNeeds, samples: InputShapes, problems: list[P
     """Builds the network and runs it; appends patterns that match nothing to the problems."""
     assert needs.network is not None
     network = GluonNetwork(needs.network, samples, [each.name for each in needs.objectives], seed=0)
-    for pattern in needs.freeze:
+    for pattern in dict.fromkeys((*needs.freeze, *needs.frozen_for_now)):
         with noting(problems, "freeze"):
-            freeze(network.parameters, [pattern])
+            frozen_names(network.parameters, [pattern])
+            freeze(network.parameters, [pattern] if pattern in needs.freeze else [])
     trained = {name: each for name, each in distinct(network.parameters).items() if each.grad_req != "null"}
     if needs.optimizer and not trained:
         problems.append(nothing_to_train(needs.freeze))
@@ -82,7 +83,8 @@ def _network_facts(needs: FrameworkNeeds, samples: InputShapes, problems: list[P
             synchronise(network.block, len(network.values))
     if needs.optimizer and not problems:
         with said_of("an update of the parameters fails", f"optimizer {needs.optimizer.name}"):
-            updater = GroupedUpdater(trained, needs.optimizer, Updater, ties(network.parameters))
+            optimizer = with_frozen_groups(settings_of(needs), network.parameters, trained).optimizer
+            updater = GroupedUpdater(trained, optimizer, Updater, ties(network.parameters))
             updater.update(needs.optimizer.learning_rate, 1.0)
             mx.nd.waitall()
         with noting(problems, "optimizer"):
@@ -104,14 +106,14 @@ def _step(needs: FrameworkNeeds) -> None:
     shapes = [target.shape for target in needs.targets]
     if needs.network is None or needs.samples is None or needs.optimizer is None or None in shapes:
         return
-    settings = settings_of(needs)
+    settings = settings_of(needs, consistency=needs.consistency)
     learner = GluonLearner(needs.network, needs.samples, needs.objectives, settings)
     targets = tuple(np.zeros((ROWS, *shape), np.float32) for shape in shapes if shape is not None)
     batch = StepInput(trial_rows(ROWS, needs.samples, learner.values), targets, np.ones(ROWS, np.float32), ROWS)
     for place, (objective, target) in enumerate(zip(needs.objectives, targets, strict=True)):
         if ":" in objective.loss:
             _require_values_of_samples(objective.loss, learner, place, needs.samples, target.shape[1:])
-    weights = [each.weight for each in needs.objectives]
+    weights = [each.weight for each in needs.losses]
     with said_of("a forward and backward pass on ones fails", "model"):
         learner.forward_backward(batch, weights, 1.0)
         mx.nd.waitall()

@@ -40,6 +40,7 @@ GLUON = FrameworkDescription(
     compressions=("none", "fp16", "auto"),
     models=tuple(ZOO),
     shares_zoo=True,
+    gradient_places=("shared", "features"),
     set_up="run HPCMTL_FRAMEWORKS=mxnet,torch launchers/bootstrap.sh",
     required=("mxnet",),
     optional=("horovod", "mxnet-cu112"),

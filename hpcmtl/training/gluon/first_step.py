@@ -128,7 +128,8 @@ def _plain_update(
     for group in groups:
         mine = [copies.of(trained[name]) for name in group.names]
         others = [each for each in others if all(each is not other for other in mine)]
-        _plain_trainer(mine, group, rate)
+        if mine:
+            _plain_trainer(mine, group, rate)
     if others:
         _plain_trainer(others, first, rate)
 
@@ -215,7 +216,7 @@ class _Passes:
 
     def run(self, seed: int, *, train: bool = True) -> Arrays:
         """Returns what a pass of the network as it is gives, with dropout or without."""
-        weights = [1.0] * len(self._batch.targets)
+        weights = [1.0] * self._loss.count
         self._loss.clear()
         with restored(self._fixed), seeded(seed):
             losses = self._loss.backward(self._batch, weights, 1.0, train=train)

@@ -47,6 +47,7 @@ class GluonGpuLearner(GluonLearner):
     gradients_finite = after_taking_back(GluonLearner.gradients_finite)
     gradient_norm = after_taking_back(GluonLearner.gradient_norm)
     backward_each = after_taking_back(GluonLearner.backward_each)
+    backward_weighted = after_taking_back(GluonLearner.backward_weighted)
     losses_of = after_taking_back(GluonLearner.losses_of)
     take_batch_statistics = after_taking_back(GluonLearner.take_batch_statistics)
     apply = after_taking_back(GluonLearner.apply)

@@ -77,6 +77,6 @@ def _gradients(
     """Returns the first rows of the gradients of losses times a factor, divided by this factor."""
     loss.clear()
     with seeded(seed):
-        loss.backward(batch, [1.0] * len(batch.targets), scale)
+        loss.backward(batch, [1.0] * loss.count, scale)
         mx.nd.waitall()
     return {name: first_rows(each.grad()) / scale for name, each in trained.items()}

@@ -23,6 +23,7 @@ _DRAWS = re.compile(
     r"^_npi_(bernoulli|choice|exponential|gamma|gumbel|logistic|multinomial|normal|pareto|powerd|rayleigh|uniform|weibull)"
 )
 _NORMALISES = frozenset({"BatchNorm", "_contrib_SyncBatchNorm", "_npx_batch_norm"})
+_STOPS = "BlockGrad"
 _SLOPES = 1  # input of a `LeakyReLU` that holds them
 _FACTOR, _MEAN, _VARIANCE = 1, 3, 4  # inputs of a batch normalisation; an offset is between the first two
 
@@ -107,6 +108,23 @@ def loss_draws(loss: Any) -> bool:
 def traced(block: Any, inputs: int) -> Any:
     """Returns the symbol of all outputs of a block with a number of inputs; what the block raises passes through."""
     return mx.sym.Group(outputs_of(block, symbols(inputs)))
+
+
+def arguments_with_gradient(output: Any) -> frozenset[str]:
+    """Returns MXNet's names of the arguments that a symbol has a gradient by: none behind a `BlockGrad` alone."""
+    graph = json.loads(output.tojson())
+    nodes, found, seen = graph["nodes"], set[str](), set[int]()
+    open_ones = [head[0] for head in graph["heads"]]
+    while open_ones:
+        place = open_ones.pop()
+        node = nodes[place]
+        if place in seen or node["op"] == _STOPS:
+            continue
+        seen.add(place)
+        if node["op"] == "null":
+            found.add(node["name"])
+        open_ones += [source[0] for source in node["inputs"]]
+    return frozenset(found)
 
 
 def _slopes_of(block: Any) -> Iterator[str]:

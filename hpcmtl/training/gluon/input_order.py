@@ -31,7 +31,7 @@ def input_order(block: Any, given: Collection[str]) -> tuple[str, ...]:
     Raises:
         InputError: it takes other inputs, or leaves out one before another that it takes.
     """
-    arguments = _arguments(_innermost(block))
+    arguments = input_arguments(block)
     order = in_order(arguments, given)
     known = [each.name for each in arguments if each.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD]
     left_out = [name for name in known[: len(order)] if name not in order]
@@ -41,9 +41,14 @@ def input_order(block: Any, given: Collection[str]) -> tuple[str, ...]:
     return order
 
 
+def input_arguments(block: Any) -> list[inspect.Parameter]:
+    """Returns the arguments of a block's forward pass that are inputs."""
+    return _arguments(_innermost(block))
+
+
 def number_of_inputs(block: Any) -> int:
     """Returns the number of inputs that a block needs, at least one."""
-    needed = [each for each in _arguments(_innermost(block)) if each.default is each.empty]
+    needed = [each for each in input_arguments(block) if each.default is each.empty]
     return max(sum(each.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD for each in needed), 1)
 
 

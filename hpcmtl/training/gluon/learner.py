@@ -16,7 +16,6 @@ from hpcmtl.training.gluon.first_step import restored
 from hpcmtl.training.gluon.graph import graph_facts
 from hpcmtl.training.gluon.group_batchnorm import statistics_of, synchronise
 from hpcmtl.training.gluon.layout import restore_default_layout, view
-from hpcmtl.training.gluon.losses import TrainingLoss
 from hpcmtl.training.gluon.network import GluonNetwork
 from hpcmtl.training.gluon.optimizer import Updater
 from hpcmtl.training.gluon.parameters import (
@@ -30,9 +29,10 @@ from hpcmtl.training.gluon.parameters import (
 from hpcmtl.training.gluon.random_numbers import seed_all
 from hpcmtl.training.gluon.sparse import RowSparseGradient, is_row_sparse
 from hpcmtl.training.gluon.statistics import BatchStatistics
-from hpcmtl.training.gluon.training_passes import GluonPasses
+from hpcmtl.training.gluon.training_passes import GluonPasses, loss_of
 from hpcmtl.training.group_sum import alone
-from hpcmtl.training.parameter_groups import GroupedUpdater
+from hpcmtl.training.objective_rows import resting_names
+from hpcmtl.training.parameter_groups import GroupedUpdater, with_frozen_groups
 from hpcmtl.training.parameter_names import distinct, nothing_to_train, ties
 from hpcmtl.training.pending_losses import optimizer_part, state_with
 from hpcmtl.training.python_random import ONE_AT_A_TIME
@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     from hpcmtl.training.gluon.group_sum import GluonGroupSum
     from hpcmtl.training.learner import Which
     from hpcmtl.training.learner_settings import LearnerSettings
-    from hpcmtl.training.objective_rows import ObjectiveWeights
+    from hpcmtl.training.objective_rows import GradientPlace, ObjectiveProducts, ObjectiveWeights, SharedWeights
     from hpcmtl.training.step_comparison import StepComparison
     from hpcmtl.training.step_input import StepInput
 
@@ -70,8 +70,7 @@ class GluonLearner(GluonNetwork):
     ) -> None:
         """Builds the network for samples of a shape an input; the objectives are in the order of its outputs."""
         super().__init__(network, samples, [each.name for each in objectives], settings.seed, device)
-        inputs = len(self.values)
-        self._settings, self._seed, self._rescale = settings, settings.seed, 1.0
+        inputs, self._seed, self._rescale = len(self.values), settings.seed, 1.0
         frozen = freeze(self.parameters, settings.freeze)
         self._frozen = {name: parameter for name, parameter in self.parameters.items() if parameter in frozen}
         freeze_statistics(self.block, frozen)
@@ -92,13 +91,13 @@ class GluonLearner(GluonNetwork):
         self._sparse = {name: RowSparseGradient(p) for name, p in self._trained.items() if is_row_sparse(p)}
         self._spread = False  # whether the dense copies of sparse gradients are those of the newest step
         self._arrays = self._arrays_by_name(single, statistics)
-        added = list(self._trained.values()) if settings.accumulate > 1 else []
-        self._loss = TrainingLoss(passes, objectives, added, self.context, self.values)
+        self._loss = loss_of(self, passes, objectives, self._trained, settings)
+        self._settings = settings = with_frozen_groups(settings, self.parameters, self._trained)
         self._updater = GroupedUpdater(self._trained, settings.optimizer, Updater, ties(self.parameters))
         self._of_rows = {n: each for n, each in statistics.items() if each not in statistics_of(self._group)}
         self._batch_statistics = BatchStatistics(self._of_rows, self._graph.normalisations)
         self._passes = GluonPasses(
-            self, self._trained, self._loss, self._batch_statistics, group=self._group, accumulate=settings.accumulate
+            self, self._trained, self._loss, self._batch_statistics, group=self._group, settings=settings
         )
 
     def _arrays_by_name(self, single: Mapping[str, Any], statistics: Mapping[str, Any]) -> dict[Which, dict[str, Any]]:
@@ -162,16 +161,47 @@ class GluonLearner(GluonNetwork):
         self._passes.forward_backward(batch, weights, scale)
 
     def backward_each(
-        self, batch: StepInput, weights: Sequence[float], scale: float, rows: np.ndarray[Any, Any]
+        self,
+        batch: StepInput,
+        weights: Sequence[float],
+        scale: float,
+        rows: np.ndarray[Any, Any],
+        portions: Floats | None = None,
     ) -> Iterator[int]:
         """See `Learner`; the next backward pass is under way while a row is used."""
         self._spread = False
         factors = [scale * weight for weight in weights]
-        return self._passes.backward_each(batch, factors, rows, self._seed if self.traits.may_draw else None)
+        return self._passes.backward_each(batch, factors, rows, self._seed_of_step, portions)
+
+    def backward_weighted(
+        self,
+        batch: StepInput,
+        factors: Sequence[float],
+        scale: float,
+        weights: SharedWeights,
+        place: GradientPlace | None = None,  # noqa: ARG002 - there is one
+    ) -> None:
+        """See `Learner`; a function gets the gradients by the output of the trunk, the only place."""
+        self._spread = False
+        scaled = [scale * factor for factor in factors]
+        if callable(weights):
+            self._passes.backward_by_features(batch, scaled, weights, self._seed_of_step)
+        else:
+            self._passes.backward_held(batch, scaled, weights)
+
+    def inner_products(self, batch: StepInput, weights: Sequence[float], scale: float) -> ObjectiveProducts | None:
+        """See `Learner`; for a network of a trunk and heads."""
+        fits = self._loss.compiled and not self._sparse and not self.traits.may_draw
+        return self._passes.products(batch, [scale * weight for weight in weights]) if fits else None
 
     def losses_of(self, batch: StepInput) -> Floats:
         """See `Learner`."""
-        return self._passes.losses_of(batch, self._seed)
+        return self._passes.losses_of(batch, self._seed_of_step)
+
+    @property
+    def _seed_of_step(self) -> int | None:
+        """Seed of the random numbers of the step; None if none are drawn."""
+        return self._seed if self.traits.may_draw else None
 
     def gradients(self) -> Arrays:
         """See `Learner`."""
@@ -213,12 +243,13 @@ class GluonLearner(GluonNetwork):
         """See `Learner`."""
         self._batch_statistics.update()
 
-    def apply(self, rate: float, rescale: float = 1.0) -> None:
+    def apply(self, rate: float, rescale: float = 1.0, objectives: Sequence[int] | None = None) -> None:
         """See `Learner`."""
         if self._spread:
             for each in self._sparse.values():
                 each.gather()
-        self._updater.update(rate, rescale)
+        reached = () if objectives is None else self._passes.reached
+        self._updater.update(rate, rescale, resting_names(self._trained, reached, objectives))
         self._rescale = rescale
 
     def applied_gradients(self, pattern: str) -> Arrays:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -11,9 +12,10 @@ from hpcmtl.errors import InputError, Problem, reason_of
 from hpcmtl.jobfile.resolve import resolve
 from hpcmtl.networks.input_values import FLOATS, INPUT
 from hpcmtl.training.gluon.compat import import_mxnet
+from hpcmtl.training.gluon.consistency import ConsistencyLosses
 from hpcmtl.training.gluon.description import GLUON
 from hpcmtl.training.gluon.graph import loss_draws
-from hpcmtl.training.gluon.layout import view
+from hpcmtl.training.gluon.layout import filled
 from hpcmtl.training.gluon.zoo import HybridBlock, outputs_of
 from hpcmtl.training.network_inputs import taken
 from hpcmtl.training.other_frameworks import told_as_foreign
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from hpcmtl.arrays import Arrays, Floats
+    from hpcmtl.networks.consistency import Consistency
     from hpcmtl.networks.input_values import InputValues
     from hpcmtl.networks.objective import Objective
     from hpcmtl.training.objective_rows import ObjectiveWeights
@@ -111,6 +114,7 @@ class TrainingLoss:
     Attributes:
         block: the network.
         may_draw: whether a loss may draw random numbers.
+        compiled: whether network and losses are compiled.
     """
 
     def __init__(
@@ -120,6 +124,8 @@ class TrainingLoss:
         added: Sequence[Any] = (),
         context: Any = None,
         values: Mapping[str, InputValues] | None = None,
+        *,
+        consistency: Sequence[Consistency] = (),
     ) -> None:
         """Makes the losses.
 
@@ -129,29 +135,44 @@ class TrainingLoss:
             added: parameters to whose gradients a backward pass adds.
             context: context of the network; None for the host.
             values: values of the samples that it takes, by the names of its inputs in order; None for one of floats.
+            consistency: consistency losses, whose values come after those of the objectives.
         """
         self._added, self._values = added, {INPUT: FLOATS} if values is None else values
         # Network and losses are two graphs: as one graph they ran 8 % slower on two cores.
         self.block = block
         on_host = context is None or context == mx.cpu()
-        self._ndarray = _ndarray if on_host else partial(mx.nd.array, ctx=context)
+        self._ndarray = filled if on_host else partial(mx.nd.array, ctx=context)
         losses = [make_loss(objective.loss, objective.label_smoothing) for objective in objectives]
-        if not on_host:
-            for loss in losses:
-                loss.collect_params().reset_ctx(context)
-        self.may_draw = any(map(loss_draws, losses))
+        own = {each.name: make_loss(each.loss) for each in consistency if each.is_of_user}
+        for loss in () if on_host else (*losses, *own.values()):
+            loss.collect_params().reset_ctx(context)
+        self._consistency = ConsistencyLosses(consistency, [each.name for each in objectives], own, context or mx.cpu())
+        self.may_draw = any(map(loss_draws, (*losses, *own.values())))
         self._losses = _PerSample(losses, [objective.has_label_losses for objective in objectives])
         self._losses.hybridize(static_alloc=True)
+        self.compiled = True
 
     @property
     def own_losses(self) -> list[Any]:
         """The losses, as blocks."""
-        return list(self._losses._children.values())  # noqa: SLF001 - has no other name
+        return [*self._losses._children.values(), *self._consistency.own]  # noqa: SLF001 - has no other name
+
+    @property
+    def count(self) -> int:
+        """Returns the number of losses: one an objective, and the consistency losses."""
+        return len(self._losses._children) + self._consistency.count  # noqa: SLF001 - as above
 
     def compile(self, *, active: bool) -> None:
         """Compiles network and losses at their next passes, or runs them from here on operation by operation."""
+        self.compiled = active
         for each in (self.block, self._losses):
             each.hybridize(active, static_alloc=True)
+
+    def of_network(self, network: Any) -> TrainingLoss:
+        """Returns the same losses of another network, which has the same outputs."""
+        made = copy.copy(self)
+        made.block = network
+        return made
 
     def clear(self) -> None:
         """Sets those gradients to 0 that backward passes add to."""
@@ -168,8 +189,8 @@ class TrainingLoss:
             train: whether dropout and batch normalisation work as in training.
 
         Returns:
-            For each objective an NDArray (n,), the loss of each sample, not weighted; (n, labels) for one of label
-            losses. They are not waited for.
+            For each loss an NDArray (n,), the loss of each sample, not weighted; (n, labels) for one of label losses.
+            They are not waited for.
         """
         losses = self.forward(batch, train=train)
         chosen = weights(shares_of(losses, batch)) if callable(weights) else weights
@@ -213,11 +234,13 @@ class TrainingLoss:
         Raises:
             InputError: the network does not take such samples.
         """
+        return self.losses_of(outputs_of(self.block, self.samples(inputs)), targets)
+
+    def losses_of(self, made: Sequence[Any], targets: Sequence[np.ndarray[Any, Any]]) -> list[Any]:
+        """Returns the losses of the outputs of a network."""
         given = [self._ndarray(target, dtype=_FLOAT) for target in targets]
-        made = outputs_of(self.block, self.samples(inputs))
         outputs = [_repeated(output, target) for output, target in zip(made, targets, strict=True)]
-        losses: list[Any] = self._losses(given, outputs)
-        return losses
+        return [*self._losses(given, outputs), *self._consistency.values(outputs)]
 
     def samples(self, inputs: Arrays) -> list[Any]:
         """Returns samples as NDArrays, int64 or float32, in the order of the network's inputs.
@@ -232,19 +255,6 @@ def shares_of(losses: Sequence[Any], batch: StepInput) -> Floats:
     """Returns this rank's shares of the mean losses of a batch, (objectives,); waits for the losses."""
     weights = [batch.weights_of(number, loss.shape) for number, loss in enumerate(losses)]
     return np.array(loss_shares([loss.asnumpy() for loss in losses], weights, batch.global_samples))
-
-
-def _ndarray(array: np.ndarray[Any, Any], dtype: np.dtype[Any]) -> Any:
-    """Returns a copy in a type as NDArray, made without MXNet's engine.
-
-    `mx.nd.array` and `_sync_copyfrom` push an empty operation to the engine and wait for it, behind all operations
-    under way: for three arrays a step that took a tenth of the step. A new array has no other user, so that its memory
-    can be filled directly. `from_numpy` without a copy is as fast, but an engine thread calls Python to release the
-    memory, also while the process ends.
-    """
-    made = mx.nd.empty(array.shape, dtype=dtype)
-    view(made)[...] = array
-    return made
 
 
 def _repeated(output: Any, target: np.ndarray[Any, Any]) -> Any:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from hpcmtl.errors import EnvironmentUnfitError, InputError
 from hpcmtl.frameworks.environment import EnvironmentNeeds
 from hpcmtl.jobfile.resolve import resolve
-from hpcmtl.networks.description import Leaf, Part
+from hpcmtl.networks.description import Branches, Leaf, Part
 from hpcmtl.networks.fusion import Fusion
 from hpcmtl.networks.models import ConvAutoencoder, ConvNet, UserModel
 from hpcmtl.training.gluon.compat import import_mxnet
@@ -77,7 +77,7 @@ def _faults(tasks: Mapping[str, FrameworkNeeds]) -> dict[str, str]:
     faults = {}
     for name, needs in tasks.items():
         models = () if needs.network is None else tuple(_models(needs.network))
-        losses = tuple(each.loss for each in needs.objectives if ":" in each.loss)
+        losses = tuple(name for name in needs.loss_names if ":" in name)
         samples = needs.samples if isinstance(needs.network, Leaf | Part) else None  # heads get what the trunk gives
         fault = next((found for key, found in known if key == (models, losses, samples)), None)
         if fault is None:
@@ -124,6 +124,9 @@ def _models(network: NetworkDescription) -> Iterator[Model]:
             yield from network.model.encoders.values()
     elif isinstance(network, Part):
         yield from _models(network.whole)
+    elif isinstance(network, Branches):
+        for each in network.networks:
+            yield from _models(each)
     else:
         yield from _models(network.trunk)
         for _, head in network.heads:

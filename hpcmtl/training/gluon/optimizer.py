@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hpcmtl.errors import InputError, Problem, nearest, reason_of
+from hpcmtl.errors import InputError, Problem, reason_of
 from hpcmtl.jobfile.resolve import resolve
-from hpcmtl.networks.strict import is_truth_in_text
 from hpcmtl.training.gluon.attributes import STRUCTURE, UnkeptAttributes
 from hpcmtl.training.gluon.compat import import_mxnet
 from hpcmtl.training.gluon.description import GLUON
+from hpcmtl.training.optimizer_options import unfit_options
 from hpcmtl.training.other_frameworks import told_as_foreign
+from hpcmtl.training.parameter_groups import NONE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -23,7 +24,8 @@ if TYPE_CHECKING:
 
 mx = import_mxnet()
 
-_COUNTS = "update_counts"
+_COUNTS, _COUNTED = "update_counts", "updated_parameters"
+"""Names of the numbers of updates, and of the names that these belong to, as text in bytes."""
 _GIVEN = {
     "learning_rate": "use `learning_rate` of the optimizer",
     "lr_scheduler": "use `schedule` of the optimizer",
@@ -70,11 +72,17 @@ class Updater:
         """See `ParameterUpdater`."""
         return [self._optimizer]
 
-    def update(self, learning_rate: float, rescale: float) -> None:
-        """Updates every parameter once, with its gradient times `rescale`."""
+    def update(self, learning_rate: float, rescale: float, resting: frozenset[str] = NONE) -> None:
+        """See `ParameterUpdater`."""
         self._optimizer.set_learning_rate(learning_rate)
         self._optimizer.rescale_grad = rescale
-        self._updater(self._indices, self._gradients, self._values)
+        if not resting:
+            self._updater(self._indices, self._gradients, self._values)
+            return
+        moved = [index for index in self._indices if self._names[index] not in resting]
+        if moved:
+            values, gradients = [self._values[n] for n in moved], [self._gradients[n] for n in moved]
+            self._updater(moved, gradients, values)
 
     def state(self) -> Arrays:
         """Returns copies of the whole state.
@@ -91,15 +99,16 @@ class Updater:
                 arrays[f"{name}/{place}"] = array.asnumpy()
         counts = self._optimizer._index_update_count  # noqa: SLF001 - adam's bias correction; no public name
         arrays[_COUNTS] = np.array([counts.get(index, 0) for index in range(len(self._names))], dtype=np.int64)
+        arrays[_COUNTED] = np.frombuffer("\n".join(self._names).encode(), np.uint8).copy()
         return {**arrays, **self._attributes.arrays()}
 
     def load_state(self, arrays: Mapping[str, np.ndarray[Any, Any]]) -> None:
-        """Restores what `state` returned.
+        """Restores what `state` returned; parameters that it does not have begin without a state.
 
         Raises:
-            InputError: it belongs to another number of parameters.
+            InputError: it is of an earlier version, and belongs to another number of parameters.
         """
-        counts = arrays[_COUNTS]
+        counts = self._counts_in(arrays)
         if len(counts) != len(self._names):
             # Earlier versions counted a parameter with two names (tied weights) twice, and updated it twice a step.
             text = f"is of {len(counts)} parameters, this network trains {len(self._names)}"
@@ -122,9 +131,18 @@ class Updater:
         self._optimizer.num_update = int(counts.max(initial=0))
         self._attributes.restore(arrays)
         if STRUCTURE not in arrays:  # earlier versions kept numbers, each as an array of its own
-            for name in arrays.keys() - {_COUNTS}:
+            for name in arrays.keys() - {_COUNTS, _COUNTED}:
                 if "/" not in name:
                     setattr(self._optimizer, name, arrays[name][0].item())
+
+    def _counts_in(self, arrays: Mapping[str, np.ndarray[Any, Any]]) -> np.ndarray[Any, Any]:
+        """Returns the number of updates of each parameter; states of earlier versions have no names of parameters."""
+        counts: np.ndarray[Any, Any] = arrays.get(_COUNTS, np.zeros(0, np.int64))
+        names = arrays[_COUNTED].tobytes().decode().split("\n") if _COUNTED in arrays else []
+        if len(names) != len(counts):
+            return counts
+        known = dict(zip(names, counts, strict=True))
+        return np.array([known.get(name, 0) for name in self._names], dtype=np.int64)
 
 
 def make_optimizer(optimizer: Optimizer) -> Any:
@@ -166,20 +184,8 @@ def _unfit(make: Any, options: Mapping[str, Any]) -> Iterator[str]:
         signature = inspect.signature(getattr(each, "__init__") if isinstance(each, type) else each).parameters  # noqa: B009 - mypy takes `each.__init__` for that of an instance
         known = {**{name: parameter.default for name, parameter in signature.items()}, **known}
     known = {name: default for name, default in known.items() if name not in {"self", "args", "kwargs"}}
-    for name, value in options.items():
-        if name in _GIVEN:
-            yield f"option {name} would have no effect: {_GIVEN[name]}"
-        elif name not in known:
-            if isinstance(make, type) and issubclass(make, mx.optimizer.Optimizer):
-                yield f"has no option {name!r}{nearest(name, known.keys() - _GIVEN.keys())}"
-        elif _is_number(known[name]) and not _is_number(value):
-            yield f"option {name} is {value!r}; it takes a number, such as {known[name]!r}"
-        elif isinstance(known[name], bool) and is_truth_in_text(value):
-            yield f"option {name} is {value!r}, a text, which counts as true; write true or false, without quotes"
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    open_ended = not (isinstance(make, type) and issubclass(make, mx.optimizer.Optimizer))
+    yield from unfit_options(options, known, _GIVEN, open_ended=open_ended)
 
 
 def _leaves(state: Any, place: str = "0") -> Iterator[tuple[str, Any]]:

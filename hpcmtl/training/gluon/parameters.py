@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from hpcmtl.errors import InputError, Problem
 from hpcmtl.training.gluon.compat import import_mxnet
+from hpcmtl.training.gluon.graph import arguments_with_gradient
 from hpcmtl.training.gluon.layout import overwrite
 from hpcmtl.training.gluon.random_numbers import traced_as_in_training
 from hpcmtl.training.gluon.samples import symbols
@@ -92,7 +93,7 @@ def unused_parameters(block: Any, parameters: Mapping[str, Any], inputs: int) ->
 
 
 def reached_parameters(block: Any, parameters: Mapping[str, Any], inputs: int) -> list[frozenset[str]]:
-    """Returns for each output of a network the names of the parameters that it depends on.
+    """Returns for each output of a network the names of the parameters that it has a gradient by.
 
     Args:
         block: hybridizable network; it is traced with symbols.
@@ -100,7 +101,7 @@ def reached_parameters(block: Any, parameters: Mapping[str, Any], inputs: int) -
         inputs: number of the network's inputs.
     """
     with traced_as_in_training():
-        used = [frozenset(output.list_arguments()) for output in outputs_of(block, symbols(inputs))]
+        used = [arguments_with_gradient(output) for output in outputs_of(block, symbols(inputs))]
     return [frozenset(name for name, each in parameters.items() if each.name in names) for names in used]
 
 

@@ -3,26 +3,30 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from hpcmtl.errors import InputError, Problem, reason_of
-from hpcmtl.networks.description import Leaf, Part, output_shape, values_by_input
+from hpcmtl.networks.description import Branches, Leaf, Part, output_shape, values_by_input
 from hpcmtl.networks.fusion import Fusion
 from hpcmtl.networks.input_values import INPUT
 from hpcmtl.networks.models import ConvAutoencoder, ConvNet, Mlp, UserModel
 from hpcmtl.networks.shapes import only_input, shapes_text
+from hpcmtl.training.gluon.branches import BranchedBlock
 from hpcmtl.training.gluon.compat import import_mxnet
+from hpcmtl.training.gluon.coupled_heads import CoupledBlock
 from hpcmtl.training.gluon.description import GLUON
-from hpcmtl.training.gluon.input_order import EnclosingBlock, input_order
+from hpcmtl.training.gluon.input_order import EnclosingBlock, input_arguments, input_order
 from hpcmtl.training.gluon.parts import part_of
 from hpcmtl.training.gluon.recurrent import RecurrentBlock
 from hpcmtl.training.gluon.samples import trial_samples
+from hpcmtl.training.head_building import BuildingFunctions, build_heads
 from hpcmtl.training.users_objects import users_network
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from hpcmtl.networks.description import NetworkDescription
+    from hpcmtl.networks.description import NetworkDescription, Shared
     from hpcmtl.networks.input_values import InputValues
     from hpcmtl.networks.shapes import InputShapes, Shape
     from hpcmtl.networks.zoo import Model
@@ -42,11 +46,34 @@ def build(network: NetworkDescription, samples: InputShapes) -> Any:
         return _build_model(network.model, samples)
     if isinstance(network, Part):
         return part_of(build(network.whole, samples), network.part)
-    trunk = build(network.trunk, samples)
-    code = output_shape(network.trunk, samples)
-    if code is None:
-        code = _shape_by_running(trunk, samples, values_by_input(network.trunk, input_order(trunk, samples)))
-    return SharedNetwork(trunk, [(name, build(head, {INPUT: code})) for name, head in network.heads])
+    if isinstance(network, Branches):
+        return BranchedBlock(network.graph(samples), samples, build_with_shape)
+    trunk, code = build_with_shape(network.trunk, samples)
+    return SharedNetwork(trunk, _build_heads(network, samples, code))
+
+
+def _build_heads(network: Shared, samples: InputShapes, code: Shape) -> Any:
+    if not network.inputs:
+        given = {True: samples, False: {INPUT: code}}  # a part is built as the network that it belongs to
+        return _Named([(name, build(head, given[isinstance(head, Part)])) for name, head in network.heads])
+    functions = BuildingFunctions(
+        build=build, arguments=input_arguments, shape=partial(_shape_by_running, what="a head")
+    )
+    return CoupledBlock([name for name, _ in network.heads], build_heads(network, samples, code, functions))
+
+
+def build_with_shape(network: NetworkDescription, samples: InputShapes) -> tuple[Any, Shape]:
+    """Makes the block of a network with one output, or with codes of one shape; returns the shape of one sample of it.
+
+    Raises:
+        InputError: see `build`, or the network cannot run.
+    """
+    block, made = build(network, samples), output_shape(network, samples)
+    if made is None and isinstance(block, BranchedBlock):
+        made = block.code_shape
+    if made is None:
+        made = _shape_by_running(block, samples, values_by_input(network, input_order(block, samples)))
+    return block, made
 
 
 def outputs_of(block: Any, samples: Sequence[Any]) -> list[Any]:
@@ -56,12 +83,12 @@ def outputs_of(block: Any, samples: Sequence[Any]) -> list[Any]:
 
 
 class SharedNetwork(EnclosingBlock):
-    """Trunk whose output is the input of every head; returns the outputs of the heads in order."""
+    """Trunk whose output, or whose code for a head, is the input of the head; returns the heads' outputs in order."""
 
-    def __init__(self, trunk: Any, heads: Sequence[tuple[str, Any]]) -> None:
+    def __init__(self, trunk: Any, heads: Any) -> None:
         super().__init__()
         self.trunk = trunk
-        self.heads = _Named(heads)
+        self.heads = heads
 
     @property
     def first(self) -> Any:
@@ -70,19 +97,22 @@ class SharedNetwork(EnclosingBlock):
 
     def hybrid_forward(self, F: Any, *inputs: Any) -> Any:  # noqa: N803, ARG002 - Gluon's form
         """Returns the outputs of all heads."""
-        return self.heads(self.trunk(*inputs))
+        made = self.trunk(*inputs)
+        return self.heads(*made) if isinstance(made, list | tuple) else self.heads(made)
 
 
 class _Named(HybridBlock):
-    """Blocks under names of the job file, all with one input."""
+    """Blocks under names of the job file, all with one input, or with an input each."""
 
     def __init__(self, blocks: Sequence[tuple[str, Any]]) -> None:
         super().__init__()
         for name, block in blocks:
             self.register_child(block, name)
 
-    def hybrid_forward(self, F: Any, x: Any) -> Any:  # noqa: N803, ARG002 - Gluon's form
-        return [block(x) for block in self._children.values()]
+    def hybrid_forward(self, F: Any, *codes: Any) -> Any:  # noqa: N803, ARG002 - Gluon's form
+        blocks = self._children.values()
+        each = codes if len(codes) > 1 else codes * len(blocks)
+        return [block(code) for block, code in zip(blocks, each, strict=True)]
 
 
 class _BodyAndOutput(EnclosingBlock):
@@ -219,11 +249,13 @@ def _add_dense(
     return inner
 
 
-def _shape_by_running(block: Any, samples: InputShapes, values: Mapping[str, InputValues]) -> Shape:
+def _shape_by_running(
+    block: Any, samples: InputShapes, values: Mapping[str, InputValues], what: str = "the trunk"
+) -> Shape:
     """Returns the shape of one output sample of a block whose shapes are inferred from data."""
     try:
         block.initialize()
         return tuple(block(*trial_samples(1, samples, values)).shape[1:])
     except (Exception, SystemExit) as error:
-        text = f"the trunk cannot run on samples of shape {shapes_text(samples)}: {reason_of(error)}"
-        raise InputError([Problem("trunk", text)]) from error
+        text = f"{what} cannot run on samples of shape {shapes_text(samples)}: {reason_of(error)}"
+        raise InputError([Problem("trunk" if what == "the trunk" else "heads", text)]) from error

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, ClassVar, TypeVar
 
 from hpcmtl.errors import nearest
 from hpcmtl.jobfile.inputs import by_input
+from hpcmtl.jobfile.kind_facts import KindFacts
 from hpcmtl.jobfile.kinds import FrameworkNeeds, kind_of
 from hpcmtl.jobfile.views import JobView
 from hpcmtl.jobfile.work import Work
@@ -41,6 +42,7 @@ class AppliedKind(BaseKind[AppliedT]):
         reads_targets: whether its tasks read the targets of the network as well.
     """
 
+    facts: ClassVar[KindFacts] = KindFacts(runs_network=True)
     reads_targets: ClassVar[bool] = False
 
     def framework(self, job: Job, name: str) -> str | None:
@@ -79,6 +81,10 @@ class AppliedKind(BaseKind[AppliedT]):
         if len(given) != 1:
             text = f"{self.name} runs the network of exactly one task: write `needs: {{TASK: parameters}}`"
             yield ("needs",), f"{text}; found {len(given)} such edges"
+            return
+        if not kind_of(job, given[0]).objectives(job, given[0]):
+            text = f"{given[0]} has the parameters of an earlier run, whose inputs and targets are not in this job"
+            yield ("needs",), f"{text}; `hpcmtl.load` runs its network, and a train or joint task takes it over"
             return
         sources = [view.source for view in kind_of(job, given[0]).views(job, given[0]) if view.source]
         source, task = self.task(job, name).source, self.task(job, name)

@@ -18,8 +18,10 @@ if TYPE_CHECKING:
     from hpcmtl.jobfile.findings import Finding
     from hpcmtl.jobfile.schema import Job
     from hpcmtl.jobfile.transforms import Transform
+    from hpcmtl.jobfile.turns import Turns
     from hpcmtl.jobfile.weighting import WeightingChoice
     from hpcmtl.jobfile.work import Work
+    from hpcmtl.networks.consistency import Consistency
     from hpcmtl.networks.description import NetworkDescription
     from hpcmtl.networks.objective import Objective
     from hpcmtl.networks.parameter_mapping import ParameterMapping
@@ -51,6 +53,10 @@ class BaseKind(Generic[TaskT]):
     def completed(self, job: Job, name: str) -> TaskBase:
         """See `TaskKind`."""
         return job.tasks[name]
+
+    def replacements(self, job: Job, name: str) -> Mapping[str, TaskBase]:
+        """See `TaskKind`."""
+        return {}
 
     def framework(self, job: Job, name: str) -> str | None:
         """See `TaskKind`."""
@@ -116,6 +122,10 @@ class BaseKind(Generic[TaskT]):
         """See `TaskKind`."""
         return ()
 
+    def consistency(self, job: Job, name: str) -> tuple[Consistency, ...]:
+        """See `TaskKind`."""
+        return ()
+
     def placed(self, job: Job, name: str, folder: Path) -> TaskBase:
         """See `TaskKind`."""
         return job.tasks[name]
@@ -129,6 +139,10 @@ class BaseKind(Generic[TaskT]):
         return (JobView(job),)
 
     def weighting(self, job: Job, name: str) -> WeightingChoice | None:
+        """See `TaskKind`."""
+        return None
+
+    def turns(self, job: Job, name: str) -> Turns | None:
         """See `TaskKind`."""
         return None
 

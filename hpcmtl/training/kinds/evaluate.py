@@ -40,6 +40,8 @@ class EvaluateKind(AppliedKind[Evaluate]):
             yield ("needs",), objective.target
             if objective.mask is not None:
                 yield ("needs",), objective.mask
+            if objective.query is not None:
+                yield ("needs",), objective.query
         weights = weights_of(job, name)
         if weights is not None:
             yield ("needs",), weights
@@ -59,7 +61,7 @@ class EvaluateKind(AppliedKind[Evaluate]):
 
     def own_checks(self, job: Job, name: str) -> Iterator[Finding]:
         """See `TaskKind`."""
-        yield from check_metrics(("metrics",), self.task(job, name).metrics)
+        yield from check_metrics(("metrics",), self.task(job, name).metrics, tables=True)
 
     def shape_checks(self, job: Job, name: str, arrays: Mapping[str, ArraySpec]) -> Iterator[Finding]:
         """See `TaskKind`; its own metrics are compared with each objective, and a split must have samples."""

@@ -8,31 +8,25 @@ from typing import TYPE_CHECKING
 
 from hpcmtl.errors import nearest
 from hpcmtl.jobfile.arrays import UNKNOWN
-from hpcmtl.jobfile.tasks import (
-    METRICS_OF_CLASSES,
-    METRICS_OF_LABELS,
-    METRICS_OF_NUMBERS,
-    METRICS_WITH_CUTOFF,
-    WEIGHTED,
-)
+from hpcmtl.networks.coupled_heads import HeadShapeError
 from hpcmtl.networks.description import input_names, input_values, objective_shapes, parts_of
 from hpcmtl.networks.input_values import other_inputs
 from hpcmtl.networks.objective import MAIN, NAN
 from hpcmtl.networks.shapes import ShapeError
+from hpcmtl.training.kinds.coupled_heads import check_shapes
 from hpcmtl.training.kinds.input_arrays import input_path, sample_shapes
+from hpcmtl.training.kinds.metric_fit import REGRESSION_LOSSES, metric_problem
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from hpcmtl.jobfile.arrays import ArraySpec
     from hpcmtl.jobfile.findings import Finding
+    from hpcmtl.networks.consistency import Consistency
     from hpcmtl.networks.description import NetworkDescription
     from hpcmtl.networks.objective import Objective
     from hpcmtl.networks.shapes import Shape
 
-_REGRESSION_LOSSES = ("l2", "l1", "huber")
-_OF_ORDER = ("auc", "auc_macro", "ranking_loss")  # they need only an order of the samples or labels
-_CLASSIFY = "use accuracy, balanced_accuracy, f1_macro, auc or log_loss"
 _WORDS = {"U": "text", "S": "bytes", "c": "complex numbers", "M": "date", "m": "time", "O": "object"}
 """Words for kinds of numpy types that a network does not take."""
 NETWORK_KINDS = "iufb"
@@ -51,6 +45,7 @@ def check_fit(
     inputs: Mapping[str, str],
     objectives: tuple[Objective, ...],
     arrays: Mapping[str, ArraySpec],
+    consistency: tuple[Consistency, ...] = (),
 ) -> Iterator[Finding]:
     """Yields the key of each array that does not fit a network, as far as shapes are known.
 
@@ -59,6 +54,7 @@ def check_fit(
         inputs: name of an input of the network -> reference.
         objectives: objectives whose targets are compared with the outputs.
         arrays: known arrays by reference.
+        consistency: losses between outputs.
     """
     unfit = list(_unfit_inputs(network, inputs, arrays))
     yield from unfit
@@ -67,6 +63,9 @@ def check_fit(
     samples = sample_shapes(inputs, arrays)
     try:
         shapes = {} if samples is None else objective_shapes(network, samples)
+    except HeadShapeError as error:
+        yield ("heads", error.head, "inputs"), str(error)
+        return
     except ShapeError as error:
         yield ("input",), f"{' and '.join(inputs.values())}: {error}"
         return
@@ -74,6 +73,7 @@ def check_fit(
         made = shapes.get(objective.name)
         for key, problem in objective_problems(objective, made, arrays.get(objective.target, UNKNOWN)):
             yield objective_path(objective, key), problem
+    yield from check_shapes(consistency, shapes)
 
 
 def _unfit_inputs(
@@ -188,7 +188,7 @@ def _token_problem(objective: Objective, made: Shape | None, target: ArraySpec) 
 
 def _class_weights_problem(objective: Objective, made: Shape | None, target: ArraySpec) -> str | None:
     """Returns why the labels of an objective have no weights by class, or another number of them; None if they have."""
-    if objective.loss in _REGRESSION_LOSSES:
+    if objective.loss in REGRESSION_LOSSES:
         return f"{objective.loss} trains numbers, which have no classes; leave `class_weights` out"
     if target.shape is not None and math.prod(target.shape) != 1:
         return f"{objective.target} has several labels a sample; `class_weights` are for one class number a sample"
@@ -196,37 +196,6 @@ def _class_weights_problem(objective: Objective, made: Shape | None, target: Arr
     given = objective.class_weights
     if classes is not None and given is not None and given != "balanced" and len(given) != classes:
         return f"found {len(given)} weights for {classes} classes; write one for each, in the order of their numbers"
-    return None
-
-
-def metric_problem(metric: str, objective: Objective, made: Shape | None, target: ArraySpec) -> str | None:
-    """Returns a message if a metric has no meaning for an objective, else None; see `evaluation.metrics`."""
-    name, shape = metric.removeprefix(WEIGHTED).partition("@")[0], target.shape
-    several = shape is not None and math.prod(shape) != 1
-    if name in METRICS_OF_NUMBERS:
-        if objective.loss == "softmax_ce":
-            return f"{metric} compares numbers, but softmax_ce trains scores of classes; {_CLASSIFY}"
-        return _sizes_problem(metric, objective, made, shape)
-    if objective.loss in _REGRESSION_LOSSES and name not in _OF_ORDER:
-        return f"{metric} takes outputs for scores of classes, but {objective.loss} trains numbers; use mse or r2"
-    if name in METRICS_OF_LABELS and (several or name not in METRICS_OF_CLASSES):
-        if objective.loss == "softmax_ce" or not (several or shape is None):
-            text = f"{metric} takes several labels a sample, but {objective.target} has one class number a sample"
-            return f"{text}; {_CLASSIFY}"
-        return _sizes_problem(metric, objective, made, shape)
-    if several:
-        text = f"{metric} needs one class number a sample, but {objective.target} has samples of shape {shape}"
-        return f"{text}; for several labels a sample use {', '.join(METRICS_OF_LABELS)}, or mse"
-    if made is not None and len(made) != 1 and math.prod(made) != 1:
-        return f"{metric} needs one score a class, but the network makes samples of shape {made}"
-    if name in METRICS_WITH_CUTOFF and made is not None and math.prod(made) == 1:
-        return f"{metric} ranks classes, but the network has a single output"
-    return None
-
-
-def _sizes_problem(metric: str, objective: Objective, made: Shape | None, shape: Shape | None) -> str | None:
-    if made is not None and shape is not None and math.prod(made) != math.prod(shape):
-        return f"{metric} compares outputs of shape {made} with {objective.target} of shape {shape}: they differ"
     return None
 
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from hpcmtl.errors import nearest
 from hpcmtl.frameworks.registry import loadable_descriptions
+from hpcmtl.jobfile.metrics import WEIGHTED, parse_metric
 from hpcmtl.jobfile.resolve import colon_form
-from hpcmtl.jobfile.tasks import METRICS, METRICS_WITH_CUTOFF, WEIGHTED
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -74,14 +74,22 @@ def check_smoothing(path: tuple[str, ...], loss: str, framework: FrameworkDescri
         yield path, f"{text}; leave `label_smoothing` out"
 
 
-def check_metrics(path: tuple[str, ...], names: Iterable[str]) -> Iterator[Finding]:
-    """Yields a problem for each name that is no metric, or that has a cut-off which its metric does not take."""
+def check_metrics(path: tuple[str, ...], names: Iterable[str], *, tables: bool = False) -> Iterator[Finding]:
+    """Yields a problem for each name that is no metric, or whose cut-off its metric does not take.
+
+    Args:
+        path: path of keys to the names.
+        names: the names that were found.
+        tables: whether the results of the task have place for tables of numbers.
+    """
     for name in names:
-        metric, at, cutoff = name.partition("@")
-        if metric not in METRICS:
-            yield path, f"unknown metric {name!r}{nearest(metric, METRICS)}"
-        elif at and (metric not in METRICS_WITH_CUTOFF or not cutoff.isdigit() or int(cutoff) == 0):
-            yield path, f"found {name!r}; only {' and '.join(METRICS_WITH_CUTOFF)} have a cut-off, e.g. ndcg@10"
+        try:
+            described = parse_metric(name).description
+        except ValueError as problem:
+            yield path, str(problem)
+        else:
+            if described is not None and described.publishes_table and not tables:
+                yield path, f"{name} is a table of numbers; write it under `metrics` of an evaluate task"
 
 
 def check_weighted(path: tuple[str, ...], names: Iterable[str], weights: str | None) -> Iterator[Finding]:

@@ -17,7 +17,6 @@ from hpcmtl.jobfile.fields import (
     DeviceName,
     EngineName,
     FrameworkName,
-    MissingLabel,
     Name,
     Precision,
     Reference,
@@ -27,10 +26,15 @@ from hpcmtl.jobfile.inputs import InputReferences, InputTransforms
 from hpcmtl.jobfile.tasks import Optimizer, TaskBase
 from hpcmtl.jobfile.weighting import WeightingKey
 from hpcmtl.networks.bounds import MOST
-from hpcmtl.networks.objective import MeanOver
 from hpcmtl.networks.spec import Spec
 from hpcmtl.networks.zoo import Model
+from hpcmtl.training.kinds.architecture_schema import ArchitectureKeys
+from hpcmtl.training.kinds.coupled_heads_schema import CoupledHeadsKeys, HeadInputKeys
+from hpcmtl.training.kinds.course_schemas import EarlyStoppingKeys, HeadCourse, TrainingCourse
 from hpcmtl.training.kinds.increment_schema import IncrementKeys
+from hpcmtl.training.kinds.label_schema import LabelKeys
+from hpcmtl.training.kinds.mode_schema import ModeKeys
+from hpcmtl.training.kinds.pretrained_schema import OriginName
 from hpcmtl.training.kinds.sampler_schema import SamplerKeys
 from hpcmtl.training.kinds.source_schemas import MixtureKeys, SourceKeys
 
@@ -56,7 +60,7 @@ def _output_type(value: str) -> str:
 OutputType = Annotated[str, AfterValidator(_output_type)]
 
 
-class Trained(TaskBase):
+class Trained(TrainingCourse):
     """The keys of tasks that change parameters; None means: as under `defaults`."""
 
     sources: dict[Name, SourceKeys] = Field(
@@ -91,7 +95,6 @@ class Trained(TaskBase):
     transform: InputTransforms = Field(
         default=(), description="transforms of the samples of `input`: a name, or a mapping with options, or a list"
     )
-    freeze: tuple[str, ...] = Field(default=(), description="patterns of parameter names that are not trained")
     initialise: dict[Name, str] = Field(
         default={},
         description="task -> pattern of the parameter names that are taken from it; default: all that match",
@@ -124,40 +127,6 @@ class Trained(TaskBase):
         return self
 
 
-ClassWeight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-
-
-class LabelKeys(Spec):
-    """The keys that say which labels of a target are missing, how much each counts, and how sure each is."""
-
-    missing: MissingLabel | None = Field(
-        default=None, description="the number that stands for a missing label, or nan; such labels do not count"
-    )
-    mask: Reference | None = Field(
-        default=None, description="an array with 1 for each known label, 0 for a missing one"
-    )
-    class_weights: Literal["balanced"] | Annotated[tuple[ClassWeight, ...], Field(min_length=2)] | None = Field(
-        default=None, description="factors of the losses by class: one for each class, or `balanced`"
-    )
-    mean_over: MeanOver | None = Field(
-        default=None, description="samples of a step whose mean the loss is: labelled (the default), or batch"
-    )
-    label_smoothing: float | None = Field(
-        default=None, ge=0, lt=1, description="share of the target that all classes have alike while it is trained"
-    )
-    per_token: bool = Field(
-        default=False, description="the target has a label for each token of a sample; loss and metrics are over tokens"
-    )
-
-    @model_validator(mode="after")
-    def _one_of_two(self) -> LabelKeys:
-        if self.missing is not None and self.mask is not None:
-            raise ValueError("`missing` and `mask` both say which labels are missing; leave one out")
-        if isinstance(self.class_weights, tuple) and not any(self.class_weights):
-            raise ValueError("all `class_weights` are 0, so that nothing would be learned")
-        return self
-
-
 class Train(LabelKeys, Trained):
     """One network, one loss."""
 
@@ -171,7 +140,7 @@ class Train(LabelKeys, Trained):
 class Trunk(Spec):
     """The shared part of a joint network: the network of another task, a part of it, or a new model."""
 
-    from_: Name | None = Field(default=None, alias="from")
+    from_: OriginName | None = Field(default=None, alias="from")
     part: str | None = None
     model: Model | None = None
 
@@ -184,10 +153,11 @@ class Trunk(Spec):
         return self
 
 
-class Head(LabelKeys):
+class Head(HeadInputKeys, LabelKeys, HeadCourse):
     """One objective of a joint task: the network of another task, or a new model, on top of the trunk."""
 
-    from_: Name | None = Field(default=None, alias="from")
+    from_: OriginName | None = Field(default=None, alias="from")
+    part: str | None = Field(default=None, description="the rest of the network that the trunk was cut from")
     model: Model | None = None
     target: Reference | None = None
     loss: str | None = None
@@ -198,12 +168,13 @@ class Head(LabelKeys):
     def _one_origin(self) -> Head:
         if (self.from_ is None) == (self.model is None):
             raise ValueError("a head has either `from: TASK` or `model: {...}`")
-        if self.model is not None and self.loss is None:
-            raise ValueError("a head with its own `model` needs `target` and `loss`")
+        if self.model is not None and (self.part is not None or self.loss is None):
+            more = "needs `target` and `loss`" if self.loss is None else "is the whole model; `part` belongs to `from`"
+            raise ValueError(f"a head with its own `model` {more}")
         return self
 
 
-class Joint(Trained):
+class Joint(ArchitectureKeys, CoupledHeadsKeys, ModeKeys, Trained):
     """A shared trunk with several heads, trained together."""
 
     kind: Literal["joint"] = "joint"
@@ -213,6 +184,11 @@ class Joint(Trained):
         default=None, description="how losses or gradients are combined, e.g. nash_mtl; default: their weighted sum"
     )
 
+    def stopping(self) -> dict[str, EarlyStoppingKeys]:
+        """See `TrainingCourse`."""
+        heads = {name: head.early_stopping for name, head in self.heads.items() if head.early_stopping is not None}
+        return {**super().stopping(), **heads}
+
 
 class Applied(TaskBase):
     """The keys of tasks that run a trained network."""
@@ -220,9 +196,7 @@ class Applied(TaskBase):
     input: InputReferences | None = Field(
         default=None, description="default: the input that the network was trained on"
     )
-    source: Name | None = Field(
-        default=None, description="the one of the `sources` that the network was trained on whose samples are read"
-    )
+    source: Name | None = Field(default=None, description="the one of the network's `sources` whose samples are read")
     batch_size: int | None = Field(default=None, gt=0, le=MOST, description="samples that a rank runs at once")
     device: DeviceName | None = Field(default=None, description="default: as under `defaults`")
 

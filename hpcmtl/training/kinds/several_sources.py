@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 MIXTURE = "mixture"
 """The key of a task."""
+_NO_QUERIES = "numbers the queries of one data set, and the task has several `sources`; leave it out"
 
 
 def with_batch_sizes(task: Trained) -> dict[str, object]:
@@ -75,9 +76,10 @@ def check_keys(task: Trained) -> Iterator[Finding]:
         if task.mixture is not None:
             yield (MIXTURE,), "composes steps of several `sources`, and the task has none; leave it out"
         return
-    for key in ("input", "target", "mask", "sample_weights"):
+    for key in ("input", "target", "mask", "sample_weights", "query"):
         if getattr(task, key, None) is not None:
-            yield (key,), "belongs to each of the `sources`; write it there, and leave it out here"
+            text = "belongs to each of the `sources`; write it there, and leave it out here"
+            yield (key,), _NO_QUERIES if key == "query" else text
     if task.sampler is not None:
         yield ("sampler",), "a task with several `sources` has a `mixture` instead; leave it out"
     if task.mixture is None:
@@ -125,6 +127,8 @@ def check_heads(sources: Mapping[str, SourceKeys], heads: Mapping[str, Head]) ->
         for key in ("target", "mask"):
             if getattr(keys, key) is not None:
                 yield ("heads", head, key), f"belongs to the `sources`: write `{key}s: {{{head}: ...}}` there"
+        if keys.query is not None:
+            yield ("heads", head, "query"), _NO_QUERIES
         if not any(head in source.targets for source in sources.values()):
             text = "no source has targets for it"
             yield ("heads", head), f"{text}; write `targets: {{{head}: source/dataset}}` in one of the `sources`"

@@ -97,6 +97,8 @@ class SourcedKind(BaseKind[SourcedT]):
             yield objective_path(objective, "target"), objective.target
             if objective.mask is not None:
                 yield objective_path(objective, "mask"), objective.mask
+            if objective.query is not None:
+                yield objective_path(objective, "query"), objective.query
 
     def references_of_source(self, job: Job, name: str) -> Iterator[KeyedReference]:
         """Yields the arrays that a task with a single source names, with their keys."""

@@ -37,6 +37,8 @@ class TrainKind(TrainedKind[Train]):
             yield ("target",), task.target
         if task.mask is not None:
             yield ("mask",), task.mask
+        if task.query is not None:
+            yield ("query",), task.query
 
     def own_checks(self, job: Job, name: str) -> Iterator[Finding]:
         """See `TaskKind`."""
@@ -68,7 +70,7 @@ class TrainKind(TrainedKind[Train]):
         task = self.task(job, name)
         assert task.target is not None, "the checks ask for it"
         labels = task.missing, task.mask, task.class_weights, task.label_smoothing or 0.0
-        how = task.mean_over or "labelled", task.per_token
+        how = task.mean_over or "labelled", task.per_token, task.query
         return (Objective(MAIN, task.target, task.loss, 1.0, task.metrics, *labels, *how),)
 
     def parameter_mappings(self, job: Job, name: str) -> tuple[ParameterMapping, ...]:

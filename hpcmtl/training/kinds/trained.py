@@ -15,6 +15,8 @@ from hpcmtl.jobfile.schedules import check_schedule
 from hpcmtl.jobfile.transforms import shape_problems
 from hpcmtl.jobfile.work import Work
 from hpcmtl.networks.description import input_names, input_values
+from hpcmtl.training.frozen_patterns import phases, temporary
+from hpcmtl.training.kinds.course import check_coupled_course, check_course, check_monitors
 from hpcmtl.training.kinds.fit import check_fit, check_labels, check_weights, objective_path
 from hpcmtl.training.kinds.input_arrays import (
     check_mixed,
@@ -26,6 +28,7 @@ from hpcmtl.training.kinds.input_arrays import (
 )
 from hpcmtl.training.kinds.input_size import input_size, network_size
 from hpcmtl.training.kinds.known_names import check_listed, check_own, check_smoothing, check_weighted
+from hpcmtl.training.kinds.metric_fit import query_problems
 from hpcmtl.training.kinds.sampling import check_sampler, epoch_samples
 from hpcmtl.training.kinds.schemas import Trained
 from hpcmtl.training.kinds.sequence_checks import check_sequences, check_unmixed
@@ -109,6 +112,8 @@ class TrainedKind(SourcedKind[TrainedT]):
         """See `TaskKind`."""
         task = self.task(job, name)
         yield from check_keys(task)
+        has_origin = any(need.kind == "parameters" for need in task.needs.values()) or task.increment is not None
+        yield from check_course(task, has_origin=has_origin)
         if task.increment is not None:
             yield from check_increment(task, [reference for _, reference in self.own_references(job, name)], job.data)
         framework = self.known_framework(job, name)
@@ -140,6 +145,7 @@ class TrainedKind(SourcedKind[TrainedT]):
     def edge_checks(self, job: Job, name: str) -> Iterator[Finding]:
         """See `TaskKind`."""
         task = self.task(job, name)
+        yield from check_coupled_course(job, name, task)
         given = [producer for producer, need in task.needs.items() if need.kind == "parameters"]
         for path, producer in self.origins(task):
             if producer not in given:
@@ -154,6 +160,7 @@ class TrainedKind(SourcedKind[TrainedT]):
     def network_checks(self, job: Job, name: str) -> Iterator[Finding]:
         """See `TaskKind`."""
         framework = self.known_framework(job, name)
+        yield from check_monitors(self.task(job, name), self.objectives(job, name))
         weights = next(filter(None, (self.sample_weights(view.job, name) for view in self.views(job, name))), None)
         for objective in self.objectives(job, name):
             if objective.label_smoothing and framework is not None:
@@ -180,8 +187,11 @@ class TrainedKind(SourcedKind[TrainedT]):
         """Yields arrays of a task with a single source that fit neither its network nor its targets."""
         task = self.task(job, name)
         inputs = self.network_inputs(job, name)
-        yield from check_fit(self.network(job, name), inputs, self.objectives(job, name), arrays)
+        consistency = self.consistency(job, name)
+        yield from check_fit(self.network(job, name), inputs, self.objectives(job, name), arrays, consistency)
         yield from check_labels(self.objectives(job, name), arrays)
+        for objective, text in query_problems(job, name, self.objectives(job, name), arrays):
+            yield objective_path(objective, "query"), text
         first, split = next(iter(inputs.items())), rows_of_inputs(inputs, arrays).split
         if split and split[0] == 0:
             yield input_path(first[0]), f"{first[1]} has no samples in the train split"
@@ -213,14 +223,17 @@ class TrainedKind(SourcedKind[TrainedT]):
     def framework_needs(self, job: Job, name: str, arrays: Mapping[str, ArraySpec]) -> FrameworkNeeds:
         """See `TaskKind`."""
         task = self.task(job, name)
-        objectives = self.objectives(job, name)
+        objectives, (first, *later) = self.objectives(job, name), phases(task.freeze, task.epochs)
         return FrameworkNeeds(
             network=self.network(job, name),
             samples=sample_shapes(self.network_inputs(job, name), arrays),
             objectives=objectives,
+            consistency=self.consistency(job, name),
             targets=tuple(arrays.get(each.target, UNKNOWN) for each in objectives),
             optimizer=task.optimizer,
-            freeze=task.freeze,
+            freeze=first,
+            frozen_for_now=temporary(task.freeze),
+            later_freeze=tuple(later),
             accumulate=task.accumulate,
             precision=task.precision,
             sync_batchnorm=task.sync_batchnorm,

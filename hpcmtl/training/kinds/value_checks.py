@@ -17,6 +17,7 @@ from hpcmtl.data.fitness import (
     mask_problem,
     network_problem,
     probability_problem,
+    relevance_problem,
     rounding_problem,
     rounding_warning,
     weight_problem,
@@ -24,9 +25,9 @@ from hpcmtl.data.fitness import (
 from hpcmtl.errors import InputError
 from hpcmtl.frameworks.registry import describe
 from hpcmtl.jobfile.kinds import kind_of
+from hpcmtl.jobfile.metrics import METRICS_OF_CLASSES, METRICS_OF_LABELS, METRICS_OF_QUERIES, base_of
 from hpcmtl.jobfile.references import references_of
 from hpcmtl.jobfile.resolve import resolve
-from hpcmtl.jobfile.tasks import METRICS_OF_CLASSES, METRICS_OF_LABELS, WEIGHTED
 from hpcmtl.networks.description import input_values
 from hpcmtl.training.kinds.fit import objective_path
 from hpcmtl.training.kinds.sampling import SAMPLER
@@ -94,9 +95,13 @@ def _classes_wanted(job: Job, name: str, objective: Objective) -> bool:
 
 
 def _asks(job: Job, name: str, objective: Objective, metrics: frozenset[str]) -> bool:
-    """Returns whether a task is to compute one of some metrics, with or without weights or a cut-off."""
+    """Returns whether a task is to compute one of some metrics, with or without weights or a cut-off.
+
+    Metrics of queries take relevances, and no numbers of classes.
+    """
     asked = kind_of(job, name).metrics(job, name) or objective.metrics
-    return any(metric.removeprefix(WEIGHTED).partition("@")[0] in metrics for metric in asked)
+    of_queries = frozenset(METRICS_OF_QUERIES if objective.query is not None else ())
+    return any(base_of(metric) in metrics - of_queries for metric in asked)
 
 
 def value_checks(
@@ -165,6 +170,8 @@ def _network_problem(job: Job, name: str, place: KeyedReference, summary: ValueS
             return problem
         summary = summary.without(here.missing)
         if here.missing is not None and (problem := known_problem(summary, one_loss=not here.has_label_losses)):
+            return problem
+        if here.query is not None and (problem := relevance_problem(summary)):
             return problem
     problem = network_problem(summary, is_target=bool(mine) and not taken)
     if problem is not None:

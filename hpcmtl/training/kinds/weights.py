@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from hpcmtl.jobfile.kinds import kind_of
-from hpcmtl.jobfile.tasks import WEIGHTED
+from hpcmtl.jobfile.metrics import takes_weights
 from hpcmtl.training.kinds.applied import AppliedKind
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ def weights_of(job: Job, name: str) -> str | None:
     """Returns the reference of the sample weights that the metrics of a task need; None if none needs any."""
     kind = kind_of(job, name)
     objectives, asked = kind.objectives(job, name), kind.metrics(job, name)
-    if any(metric.startswith(WEIGHTED) for each in objectives for metric in asked or each.metrics):
+    if any(takes_weights(metric) for each in objectives for metric in asked or each.metrics):
         return given_weights(job, name)
     return None
 

@@ -39,7 +39,7 @@ def labelled_in(batch: StepInput, objectives: int) -> Floats:
     """Returns (objectives,) 1 for each objective of which a rank's share of a batch has a label that counts, else 0."""
     found = np.zeros(objectives)
     for number in range(objectives):
-        factors = batch.label_weights[number] if batch.label_weights else None
+        factors = batch.label_weights[number] if number < len(batch.label_weights) else None
         rows = len(batch.weights)
         counted = batch.weights if factors is None else batch.weights[:, None] * factors.reshape(rows, -1)
         found[number] = float(np.any(counted != 0))

@@ -96,6 +96,7 @@ _ENTRIES: Mapping[str, _Entry] = {
     "adatask": _Entry(AdaTaskOptions, combiner=lambda _, options: AdaTask(options)),
     "trimmed_mean": _Entry(TrimmedMeanOptions, combiner=TrimmedMean),
 }
+_SUMS = frozenset({"sum", "weighted_sum", "linear", "none"})
 METHODS = tuple(_ENTRIES)
 """Names of all methods."""
 
@@ -115,7 +116,10 @@ def make_method(
         InputError: there is no such method or option, or a value does not fit; all problems at once.
     """
     if name not in _ENTRIES:
-        raise InputError([Problem(f"{where}.name", f"unknown weighting {name!r}{nearest(name, METHODS)}")])
+        remedy = (
+            "; the sum of the losses is the default: leave `weighting` out" if name in _SUMS else nearest(name, METHODS)
+        )
+        raise InputError([Problem(f"{where}.name", f"unknown weighting {name!r}{remedy}")])
     entry = _ENTRIES[name]
     if problems := [Problem(".".join((where, *path)), text) for path, text in findings(entry.options, dict(options))]:
         raise InputError(problems)

@@ -12,14 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hpcmtl.training.objective_rows import gramian_of
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from hpcmtl.arrays import Arrays, Floats
     from hpcmtl.communicators.base import Communicator
-
-_BLOCK = 1 << 13
-"""Coordinates whose products are added in float64 at a time: the copies stay in the cache."""
 
 
 @dataclass(frozen=True)
@@ -69,13 +68,7 @@ class Shards:
 
     def gramian(self, rows: np.ndarray[Any, Any]) -> Floats:
         """Returns the inner products of rows over the group, (rows, rows) float64, equal on all ranks (collective)."""
-        total = np.zeros((len(rows), len(rows)))
-        doubles = np.empty((len(rows), min(self.length, _BLOCK)))
-        for start in range(0, self.length, _BLOCK):
-            part = rows[:, start : start + _BLOCK]
-            block = doubles[:, : part.shape[1]]
-            block[...] = part
-            total += block @ block.T
+        total = gramian_of(rows)
         self.group.Allreduce(total)
         return total
 

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hpcmtl.training.multitask.known_losses import KnownLosses, labelled_in
+from hpcmtl.jobfile.weighting import GradientMeasuring
+from hpcmtl.training.multitask.group_step import GroupStep
+from hpcmtl.training.multitask.held_weights import HeldStep, HeldWeights
+from hpcmtl.training.multitask.local_gramians import LocalGramians
 from hpcmtl.training.multitask.method import CombinationMethod
-from hpcmtl.training.multitask.shard_sums import Shards
+from hpcmtl.training.multitask.one_rank import ProductsOnOneRank
+from hpcmtl.training.multitask.partial_gradients import PartialGradients
+from hpcmtl.training.multitask.sharded_rows import ShardedRows
+from hpcmtl.training.multitask.step_losses import StepLosses
 from hpcmtl.training.multitask.totals import ObjectiveTotals
+from hpcmtl.training.multitask.weighted_losses import WeightedLosses
 from hpcmtl.training.multitask.weighting import ObjectiveMeasurements
 from hpcmtl.training.multitask.weightings.base import NoOptions, WeightingSetup
 from hpcmtl.training.multitask.weightings.equal import Equal
@@ -20,19 +26,23 @@ if TYPE_CHECKING:
 
     from hpcmtl.arrays import Arrays, Floats
     from hpcmtl.jobfile.weighting import WeightingChoice
-    from hpcmtl.networks.objective import Objective
+    from hpcmtl.networks.consistency import AnyLoss
     from hpcmtl.training.learner import Learner
+    from hpcmtl.training.multitask.group_step import GradientRoute
     from hpcmtl.training.multitask.weighting import WeightingInput
     from hpcmtl.training.step_input import StepInput
     from hpcmtl.training.strategies.base import SynchronisationStrategy
 
-WEIGHTING, ROWS, LOSSES, LOSSES_AFTER = "weighting/", "weighting_rows/", "replica/step_losses", "replica/losses_after"
-KNOWN_LOSSES = "replica/known_losses"
-"""Names of state: prefixes of that of weightings and of that of coordinates, and losses of steps."""
-MEASURED: frozenset[WeightingInput] = frozenset({"losses", "current_losses", "losses_after", "gramian", "epoch"})
+WEIGHTING = "weighting/"
+"""Prefix of the names of state of weightings."""
+MEASURED: frozenset[WeightingInput] = frozenset(
+    {"losses", "current_losses", "losses_after", "gramian", "cross_gramian", "epoch"}
+)
 """Inputs of weightings that a training measures."""
-_ROUNDING = 1e-9
+OF_GRADIENTS: frozenset[WeightingInput] = frozenset({"gramian", "cross_gramian"})
+"""Those that a training measures by gradients of the objectives."""
 _NOTHING: frozenset[WeightingInput] = frozenset()
+_EACH_STEP = GradientMeasuring()
 
 
 class StepGradients:
@@ -42,27 +52,46 @@ class StepGradients:
         method: combination of the objectives.
         weights: weights of the newest step, one an objective; none before it, and for methods without weights.
         totals: weights, and angles between gradients, of the steps that were not recorded yet.
+        taking_part: numbers of the objectives that the newest step trains; None where each step trains all.
     """
 
-    def __init__(self, method: CombinationMethod, objectives: Sequence[Objective], steps_per_epoch: int = 1) -> None:
-        """Takes a method and the objectives, by whose weights each loss is multiplied before all else."""
+    taking_part: tuple[int, ...] | None = None
+
+    def __init__(
+        self,
+        method: CombinationMethod,
+        objectives: Sequence[AnyLoss],
+        steps_per_epoch: int = 1,
+        measuring: GradientMeasuring = _EACH_STEP,
+    ) -> None:
+        """Takes a method, the objectives, by whose weights each loss is multiplied before all else, and the measuring.
+
+        Args:
+            method: combination of the objectives.
+            objectives: the objectives.
+            steps_per_epoch: number of steps in an epoch.
+            measuring: how a method measures gradients.
+        """
         self.method, self._steps_per_epoch = method, steps_per_epoch
-        self._factors = np.array([objective.weight for objective in objectives])
         self.weights: tuple[float, ...] = ()
-        self.totals = ObjectiveTotals([objective.name for objective in objectives])
+        self.totals = ObjectiveTotals([objective.name for objective in objectives], measuring)
         self._needs = _NOTHING if method.weighting is None else method.weighting.needs
-        self._by_losses = bool({"losses", "current_losses"} & self._needs)
-        self._by_losses |= method.transform is not None and method.transform.needs_losses
-        self._by_rows = method.weighting is None or method.transform is not None or "gramian" in self._needs
-        self._losses: Floats | None = None  # of the newest step over the group, if `_known`
-        self._known = True
-        self._known_losses = KnownLosses(len(objectives))
-        self._share_labelled = np.ones(len(objectives))  # of this rank's share of the newest batch
-        self._labelled: Floats | None = None  # of the newest batch over the group, above 0 for those with a label
-        self._after: Floats | None = None  # of the same batch, by the parameters after the update
-        self._size: int | None = None  # number of values of the shared parameters, once it is known
-        self._rows = np.zeros((0, 0), np.float32)  # of this rank
-        self._row_state: Mapping[str, Any] = {}  # state of all coordinates, still to be cut for this group
+        of_rows = method.transform is not None and method.transform.needs_losses
+        needed = of_rows or bool({"losses", "current_losses"} & self._needs)
+        self._losses = StepLosses(objectives, needed=needed, kept="losses" in self._needs)
+        by_rows = method.weighting is None or method.transform is not None or bool(OF_GRADIENTS & self._needs)
+        self._sharded: ShardedRows | None = None
+        self._route: GradientRoute = WeightedLosses(by_current_losses="current_losses" in self._needs)
+        self._held_step = HeldStep()
+        if by_rows and measuring.biased:
+            self._route = LocalGramians(len(objectives))
+        elif by_rows and measuring.gradients_at != "shared":
+            self._route = PartialGradients(measuring.gradients_at)
+        elif by_rows:
+            self._route = self._sharded = ShardedRows(method, len(objectives))
+            if method.transform is None and "gramian" in self._needs and "cross_gramian" not in self._needs:
+                self._route = ProductsOnOneRank(self._sharded)
+        self._held = HeldWeights(measuring.every)
 
     def compute(
         self, learner: Learner, strategy: SynchronisationStrategy, batch: StepInput, number: int
@@ -81,25 +110,20 @@ class StepGradients:
         Raises:
             TaskFailedError: the method cannot work with what was measured.
         """
-        before = self._newest_losses(learner, strategy) if "losses" in self._needs else None
-        measured = ObjectiveMeasurements(losses=before, losses_after=self._after, epoch=number // self._steps_per_epoch)
-        if self._by_losses:
-            self._share_labelled = labelled_in(batch, len(self._factors))
-        self._known = False
-        if self._by_rows:
-            self._compute_by_rows(learner, strategy, batch, measured)
-            return strategy.after_backward(learner, "private_gradients")
-        scale = strategy.gradient_scale(batch.global_samples)
-        if "current_losses" in self._needs:
-
-            def by_losses(shares: Floats) -> Sequence[float]:
-                losses = self._measured(shares, strategy)
-                return self._weigh(replace(measured, current_losses=losses, labelled=self._labelled))
-
-            learner.forward_backward(batch, by_losses, scale)
-        else:
-            learner.forward_backward(batch, self._weigh(measured), scale)
-        return strategy.after_backward(learner)
+        due, losses = self._held.due(number), self._losses
+        before = losses.newest(learner, strategy) if "losses" in self._needs else None
+        step = GroupStep(
+            learner=learner,
+            strategy=strategy,
+            batch=batch,
+            measured=ObjectiveMeasurements(
+                losses=before, losses_after=losses.after, epoch=number // self._steps_per_epoch
+            ),
+            losses=losses,
+            weigh=self._weigh if due else self._hold,
+        )
+        losses.begin(batch)
+        return (self._route if due else self._held_step).compute(step)
 
     @property
     def measures_update(self) -> bool:
@@ -108,115 +132,46 @@ class StepGradients:
 
     def measure_update(self, learner: Learner, strategy: SynchronisationStrategy, batch: StepInput) -> None:
         """Measures the losses of the step's batch by the updated parameters, with the random numbers of the step."""
-        self._after = np.ascontiguousarray(learner.losses_of(batch) * self._factors)
-        strategy.sum(self._after)
+        self._losses.measure_update(learner, strategy, batch)
 
     def state(self, learner: Learner, strategy: SynchronisationStrategy) -> Arrays:
         """Returns copies of the state by name, equal on all ranks."""
         found: Arrays = {}
         if self.method.weighting is not None:
             found |= {WEIGHTING + name: array for name, array in self.method.weighting.state().items()}
-        if "losses" in self._needs and (losses := self._newest_losses(learner, strategy)) is not None:
-            found[LOSSES] = losses.copy()
-        if not np.isnan(self._known_losses.values).all():
-            found[KNOWN_LOSSES] = self._known_losses.values.copy()
-        if self._after is not None:
-            found[LOSSES_AFTER] = self._after.copy()
-        rows = self._of_coordinates()
-        if rows is not None and self._row_state:  # no step was taken since it was restored
-            found |= {ROWS + name: array for name, array in self._row_state.items()}
-        elif rows is not None:
-            whole = self._shards(learner, strategy).gathered_state(rows.state())
-            found |= {ROWS + name: array for name, array in whole.items()}
-        return found
+        found |= self._losses.state(learner, strategy) | self._held.state()
+        return found if self._sharded is None else found | self._sharded.state(learner, strategy)
 
     def load_state(self, state: Mapping[str, np.ndarray[Any, Any]]) -> None:
         """Restores what `state` returned, on a group of any size; names that are missing take their initial values."""
-        self._losses, self._known, self._after = state.get(LOSSES), True, state.get(LOSSES_AFTER)
-        self._known_losses = KnownLosses(len(self._factors))
-        self._known_losses.values = np.array(state.get(KNOWN_LOSSES, self._known_losses.values))
+        self._losses.load_state(state)
+        self._held.load_state(state)
         if self.method.weighting is not None:
-            self.method.weighting.load_state(_under(WEIGHTING, state))
-        self._row_state = _under(ROWS, state)
-        rows = self._of_coordinates()
-        if rows is not None:
-            rows.load_state({})
+            own = {name.removeprefix(WEIGHTING): each for name, each in state.items() if name.startswith(WEIGHTING)}
+            self.method.weighting.load_state(own)
+        if self._sharded is not None:
+            self._sharded.load_state(state)
 
-    def _weigh(self, measured: ObjectiveMeasurements) -> list[float]:
-        """Returns the factors on the losses of a step."""
+    def _weigh(self, measured: ObjectiveMeasurements, gramian: Floats | None) -> Floats:
+        """Returns new weights of the objectives."""
         assert self.method.weighting is not None
-        self.weights = tuple(self.method.weighting.weights(measured))
-        self.totals.add(self.weights, None)
-        factors: list[float] = (np.array(self.weights) * self._factors).tolist()
-        return factors
+        weights = np.array(self.method.weighting.weights(measured), dtype=np.float64)
+        self._held.values = weights
+        return self._recorded(weights, None if gramian is None else _cosines(gramian))
 
-    def _measured(self, shares: Floats, strategy: SynchronisationStrategy) -> Floats:
-        """Returns the mean losses of a batch over the group; the newest known ones where it has no label."""
-        found = np.stack([shares * self._factors, self._share_labelled])
-        strategy.sum(found)
-        self._labelled = found[1]
-        return self._known_losses.measured(*found)
+    def _hold(self, measured: ObjectiveMeasurements, gramian: Floats | None) -> Floats:  # noqa: ARG002 - as `_weigh`
+        """Returns the weights of the step before."""
+        assert self._held.values is not None
+        return self._recorded(self._held.values, None)
 
-    def _newest_losses(self, learner: Learner, strategy: SynchronisationStrategy) -> Floats | None:
-        """Returns the mean losses of the newest step over the group, see `_measured`; None before the first."""
-        if not self._known:
-            shares = learner.newest_losses()
-            self._losses, self._known = None if shares is None else self._measured(shares, strategy), True
-        return self._losses
-
-    def _compute_by_rows(
-        self, learner: Learner, strategy: SynchronisationStrategy, batch: StepInput, measured: ObjectiveMeasurements
-    ) -> None:
-        """Computes the gradients: of the shared parameters over the group, of the others on this rank."""
-        shards = self._shards(learner, strategy)
-        rows_state = self._of_coordinates()
-        if rows_state is not None and self._row_state:
-            rows_state.load_state(shards.cut_state(dict(self._row_state)))
-            self._row_state = {}
-        scale, ranks = strategy.gradient_scale(batch.global_samples), strategy.group.size
-        if self._rows.shape != (len(self._factors), shards.width):
-            self._rows = np.zeros((len(self._factors), shards.width), np.float32)
-        complete = learner.backward_each(batch, self._factors.tolist(), scale, self._rows)
-        rows, loss_scale = shards.summed(self._rows, complete), scale * batch.global_samples / ranks
-        loss_scale = 1.0 if abs(loss_scale - 1) < _ROUNDING else loss_scale
-        if ranks * loss_scale != 1:
-            rows /= np.float32(ranks * loss_scale)  # a rank's scale has its number of ranks, for the mean
-        if self._by_losses:
-            measured = replace(measured, current_losses=self._newest_losses(learner, strategy), labelled=self._labelled)
-        skipped = loss_scale != 1 and not _finite(shards, rows)
-        block = rows.sum(axis=0) if skipped else self._combined(shards, rows, measured)
-        if loss_scale != 1:
-            block = block * np.float32(loss_scale)
-        _write(shards.gathered(block.astype(np.float32, copy=False)), _shared(learner))
-
-    def _combined(
-        self, shards: Shards, rows: np.ndarray[Any, Any], measured: ObjectiveMeasurements
-    ) -> np.ndarray[Any, Any]:
-        """Returns the update on this rank's shard."""
-        method = self.method
-        if method.combiner is not None:
-            return method.combiner.combine(rows, shards.first)
-        made = rows if method.transform is None else method.transform.transform(rows, measured.current_losses)
-        gramian = shards.gramian(made)
-        assert method.weighting is not None
-        self.weights = tuple(method.weighting.weights(replace(measured, gramian=gramian)))
-        self.totals.add(self.weights, _cosines(gramian))
-        used = made if method.transform is not None and method.transform.combined else rows
-        update: np.ndarray[Any, Any] = np.array(self.weights, used.dtype) @ used
-        return update
-
-    def _shards(self, learner: Learner, strategy: SynchronisationStrategy) -> Shards:
-        if self._size is None:  # views wait for the steps under way
-            self._size = sum(array.size for array in _shared(learner).values())
-        return Shards(strategy.group, self._size)
-
-    def _of_coordinates(self) -> Any:
-        """Returns the part of the method that has a state for each coordinate; None if there is none."""
-        return self.method.transform or self.method.combiner
+    def _recorded(self, weights: Floats, cosines: Floats | None) -> Floats:
+        self.weights = tuple(weights.tolist())
+        self.totals.add(self.weights, cosines)
+        return weights
 
 
 def gradients_by(
-    choice: WeightingChoice | None, objectives: Sequence[Objective], seed: int, steps_per_epoch: int
+    choice: WeightingChoice | None, objectives: Sequence[AnyLoss], seed: int, steps_per_epoch: int
 ) -> StepGradients:
     """Returns the gradients of the steps of a task.
 
@@ -231,33 +186,15 @@ def gradients_by(
     from hpcmtl.training.multitask.methods import make_method
 
     setup = WeightingSetup(objectives=tuple(objective.name for objective in objectives), seed=seed)
-    return StepGradients(make_method(choice.name, choice.options, setup), objectives, steps_per_epoch)
+    return StepGradients(make_method(choice.name, choice.options, setup), objectives, steps_per_epoch, choice)
 
 
-def weighted_sum(objectives: Sequence[Objective]) -> StepGradients:
-    """Returns the gradients of the sum of all losses, times the weights of the job file."""
+def weighted_sum(objectives: Sequence[AnyLoss]) -> StepGradients:
+    """Returns the gradients of the sum of all losses, times the weights of the job file; nothing of it is recorded."""
     setup = WeightingSetup(objectives=tuple(objective.name for objective in objectives))
-    return StepGradients(CombinationMethod(weighting=Equal(setup, NoOptions())), objectives)
-
-
-def _shared(learner: Learner) -> Arrays:
-    """Returns the gradients of the shared parameters, as views."""
-    private = learner.views("private_gradients")
-    return {name: array for name, array in learner.views("gradients").items() if name not in private}
-
-
-def _write(values: np.ndarray[Any, Any], gradients: Arrays) -> None:
-    start = 0
-    for array in gradients.values():
-        array[...] = values[start : start + array.size].reshape(array.shape)
-        start += array.size
-
-
-def _finite(shards: Shards, rows: np.ndarray[Any, Any]) -> bool:
-    """Returns whether all rows are finite, the same on all ranks (collective); else a loss scale skips the step."""
-    bad = np.array([0.0 if np.isfinite(rows).all() else 1.0])
-    shards.group.Allreduce(bad, "max")
-    return not bad[0]
+    made = StepGradients(CombinationMethod(weighting=Equal(setup, NoOptions())), objectives)
+    made.totals = ObjectiveTotals(())
+    return made
 
 
 def _cosines(gramian: Floats) -> Floats:
@@ -265,7 +202,3 @@ def _cosines(gramian: Floats) -> Floats:
     scale = np.where(norms > 0, norms, 1.0)
     cosines: Floats = gramian / scale[:, None] / scale
     return cosines
-
-
-def _under(prefix: str, state: Mapping[str, np.ndarray[Any, Any]]) -> Arrays:
-    return {name.removeprefix(prefix): array for name, array in state.items() if name.startswith(prefix)}

@@ -10,14 +10,15 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from hpcmtl.arrays import Floats
+    from hpcmtl.jobfile.weighting import GradientMeasuring
 
 
 class ObjectiveTotals:
     """Sums over steps, from which `taken` makes means."""
 
-    def __init__(self, objectives: Sequence[str]) -> None:
-        """Takes the names of the objectives."""
-        self._names = tuple(objectives)
+    def __init__(self, objectives: Sequence[str], measuring: GradientMeasuring | None = None) -> None:
+        """Takes the names of the objectives, and how gradients are measured; without names nothing is recorded."""
+        self._names, self._inexact = tuple(objectives), "" if measuring is None else measuring.inexact
         self._clear()
 
     def _clear(self) -> None:
@@ -27,10 +28,10 @@ class ObjectiveTotals:
 
     def add(self, weights: Sequence[float], cosines: Floats | None) -> None:
         """Adds the weights of a step, if there are some, and the cosines between the gradients, if they are known."""
-        if len(weights):
+        if len(weights) and self._names:
             self._weighed += 1
             self._weights += weights
-        if cosines is not None:
+        if cosines is not None and self._names:
             self._compared += 1
             self._cosines += cosines
             self._conflicts += cosines < 0
@@ -41,6 +42,7 @@ class ObjectiveTotals:
         Returns:
             ``objective_weights``: mean weight of each objective. ``objective_cosines``: mean cosine between the
             gradients of each pair, by ``"one, other"``. ``objective_conflicts``: share of steps with a negative one.
+            ``objective_gradients_inexact``: keys and values of the job file by which they are no whole gradients.
         """
         found: dict[str, Any] = {}
         if self._weighed:
@@ -49,6 +51,8 @@ class ObjectiveTotals:
         if self._compared:
             found["objective_cosines"] = self._by_pair(self._cosines)
             found["objective_conflicts"] = self._by_pair(self._conflicts)
+            if self._inexact:
+                found["objective_gradients_inexact"] = self._inexact
         self._clear()
         return found
 

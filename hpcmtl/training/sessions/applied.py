@@ -78,6 +78,7 @@ class AppliedSession:
         kind = kind_of(job, name)
         self.context = context
         self.objectives = kind.objectives(kind.views(job, name)[0].job, name)
+        self.tables: dict[str, list[list[float]]] = {}  # filled by `finish`
         self._batch_size = task.batch_size or APPLIED_BATCH
         self._splits = list(splits)
         self._inputs = Inputs(context)
@@ -127,6 +128,7 @@ class AppliedSession:
             seconds / max(steps, 1),
             time.perf_counter() - started,
             metrics=metrics,
+            tables=self.tables,
             facts=self._inputs.facts(),
         )
 

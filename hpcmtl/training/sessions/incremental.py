@@ -61,20 +61,18 @@ class Increment:
             InputError: they are those of another network; on all ranks.
         """
         self._load_parameters(learner, group)
-        found = self._old_test_metrics(data, learner, group)
-        before: dict[str, float] = group.bcast({f"{name}_before": value for name, value in found.items()}, root=0)
-        return before
+        return {f"{name}_before": value for name, value in self._old_test_metrics(data, learner, group).items()}
 
     def ended(
         self, data: HeldOut, replica: Replica, group: Communicator, before: Mapping[str, float]
     ) -> dict[str, float]:
-        """Returns the metrics of the old test rows, and their changes since `begun`; empty but on the first rank."""
+        """Returns the metrics of the old test rows, and their changes since `begun` (collective)."""
         replica.consolidate()  # running statistics of a rank alone are not those that the task publishes
         found = self._old_test_metrics(data, replica.learner, group)
         return {**found, **{f"{name}_change": value - before[f"{name}_before"] for name, value in found.items()}}
 
     def _old_test_metrics(self, data: HeldOut, learner: Learner, group: Communicator) -> dict[str, float]:
-        """Returns metrics over the test rows that the earlier run had (collective); empty but on the first rank."""
+        """Returns metrics over the test rows that the earlier run had (collective)."""
         rows = int(np.searchsorted(numbers_in(data.arrays[0].split(), ["test"]), self.earlier.rows))
         return old_test_metrics(replace(data, split="test", first=rows), learner, group) if rows else {}
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hpcmtl.results.events import TaskNoted
+from hpcmtl.training.sessions.parts import SessionPart
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from hpcmtl.training.checkpointing.content import Checkpoint
     from hpcmtl.training.session import SessionContext
     from hpcmtl.training.step_comparison import StepComparison
     from hpcmtl.training.traits import LearnerTraits
@@ -36,7 +38,7 @@ _RANDOM = (
 )
 
 
-class Notes:
+class Notes(SessionPart):
     """Records the notes of one task, each once.
 
     Attributes:
@@ -45,6 +47,14 @@ class Notes:
 
     def __init__(self) -> None:
         self.names: frozenset[str] = frozenset()
+
+    def facts(self) -> Mapping[str, Any]:
+        """See `SessionPart`."""
+        return {"noted": sorted(self.names)}
+
+    def load(self, found: Checkpoint) -> None:
+        """See `SessionPart`; what was told before a task begins again is not told again."""
+        self.names = frozenset(found.facts.get("noted", ())) if found.facts else self.names
 
     def width(self, context: SessionContext, traits: LearnerTraits, batch_size: int) -> None:
         """Records a note for each property of a network that makes results depend on the width of the group.
@@ -82,16 +92,15 @@ class Notes:
                 notes["random numbers"] = _RANDOM
         self._tell(context, notes)
 
-    def skipped_steps(self, context: SessionContext, skipped: int, steps: int, total: int) -> None:
+    def skipped_steps(self, context: SessionContext, skipped: int, steps: int, *, last: bool) -> None:
         """Records that steps made no update, because a gradient was too large for fp16.
 
         Args:
             context: context of the session.
             skipped: number of these steps.
             steps: number of all steps up to now.
-            total: number of all steps of the task; at its end they are told once more.
+            last: whether they are all of the task; at its end they are told once more.
         """
-        last = steps == total
         if skipped:
             of_all = f"{steps} steps" if last else f"first {steps} steps"
             text = f"{skipped} of its {of_all} made no update: a gradient was too large for fp16"

@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from hpcmtl.errors import TaskFailedError
+from hpcmtl.training.sessions.parts import SessionPart
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from hpcmtl.training.replica import Replica
+    from hpcmtl.training.checkpointing.content import Checkpoint
+    from hpcmtl.training.sessions.replicas import ReplicaOfEpoch
 
 _FACT = "skipped_steps"  # name of the count among the facts of a checkpoint
 
@@ -20,24 +22,28 @@ class NothingTrainedError(TaskFailedError):
     may_retry = False
 
 
-class SkippedSteps:
+class SkippedSteps(SessionPart):
     """Counts the skipped steps of a task.
 
     Args:
-        replica: replica of this session, which counts those of the session.
+        made: holder of the present replica, which counts those of the session.
     """
 
-    def __init__(self, replica: Replica) -> None:
-        self._replica, self._before = replica, 0
+    def __init__(self, made: ReplicaOfEpoch) -> None:
+        self._made, self._before = made, 0
 
     @property
     def count(self) -> int:
         """Number of steps without an update since the first step of the task."""
-        return self._before + self._replica.skipped_steps
+        return self._before + self._made.replica.skipped_steps
 
-    def load(self, facts: Mapping[str, Any]) -> None:
-        """Goes on from a checkpoint, or from the beginning if the facts are empty; earlier versions have no count."""
-        self._before = int(facts.get(_FACT, 0)) - self._replica.skipped_steps
+    def facts(self) -> Mapping[str, Any]:
+        """See `SessionPart`."""
+        return {_FACT: self.count}
+
+    def load(self, found: Checkpoint) -> None:
+        """See `SessionPart`; earlier versions have no count."""
+        self._before = int(found.facts.get(_FACT, 0)) - self._made.replica.skipped_steps
 
     def require_updates(self, task: str, steps: int) -> None:
         """Refuses a task of which no step made an update.

@@ -6,39 +6,37 @@ import dataclasses
 import time
 from typing import TYPE_CHECKING
 
-from hpcmtl.communicators.outcome import on_root
 from hpcmtl.data.batches import Batches, epochs_of
-from hpcmtl.data.cursor import Cursor
-from hpcmtl.exchange.store import PARAMETERS, seal
 from hpcmtl.jobfile.kinds import kind_of
-from hpcmtl.results.events import LearningRateChanged
 from hpcmtl.taskgraph.layering import layer_bounds
-from hpcmtl.training import schedule as schedules
 from hpcmtl.training.artifacts.fit import require_fit
 from hpcmtl.training.artifacts.inputs import Inputs
-from hpcmtl.training.artifacts.publish import publish_parameters
-from hpcmtl.training.artifacts.record import parameter_facts
 from hpcmtl.training.checkpointing.checkpoint import AsyncCheckpointer, newest_state
 from hpcmtl.training.checkpointing.content import Checkpoint
-from hpcmtl.training.coupling.coupling import Steps, SyncPoint, open_coupling
+from hpcmtl.training.coupling.coupling import open_coupling
 from hpcmtl.training.data_guard import require_unchanged_data
 from hpcmtl.training.divergence import check_replicas
 from hpcmtl.training.evaluation.validation import asked_metrics, validation
-from hpcmtl.training.learner_settings import settings_of
-from hpcmtl.training.loop import Hooks, StepRange, StepsResult, run_steps
+from hpcmtl.training.loop import StepsResult, run_steps
 from hpcmtl.training.loss_totals import NO_LOSSES, LossTotals, stored_totals
-from hpcmtl.training.multitask.step_gradients import gradients_by
-from hpcmtl.training.replica import Replica
-from hpcmtl.training.session import LayerOutcome, artifact_file
-from hpcmtl.training.sessions.input_sources import input_sources, shapes_of
+from hpcmtl.training.schedule import of_optimizer
+from hpcmtl.training.session import LayerOutcome
+from hpcmtl.training.sessions.course import Course
+from hpcmtl.training.sessions.first_parameters import load_first_parameters
+from hpcmtl.training.sessions.learning_rate import LearningRate
 from hpcmtl.training.sessions.notes import Notes
+from hpcmtl.training.sessions.parts import EpochEnd, SessionParts
+from hpcmtl.training.sessions.publishing import publish_trained
+from hpcmtl.training.sessions.replicas import ReplicaMaker, ReplicaOfEpoch
 from hpcmtl.training.sessions.shared_split import share_split
 from hpcmtl.training.sessions.skipped_steps import SkippedSteps
+from hpcmtl.training.sessions.task_metrics import TaskMetrics, named_losses, total_loss
 from hpcmtl.training.sessions.train_data import training_data
-from hpcmtl.training.strategies.select import StrategySettings, open_strategy
+from hpcmtl.training.step_range import Hooks, StepRange
+from hpcmtl.training.task_steps import Steps
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from hpcmtl.communicators.base import Communicator
     from hpcmtl.training.kinds.schemas import Trained
@@ -55,26 +53,29 @@ class TrainSession:
     def __init__(self, context: SessionContext, task: Trained) -> None:
         self._context, self._task, self._kind = context, task, kind_of(context.job, context.task)
         self._objectives = self._kind.objectives(context.job, context.task)
-        self._metrics: dict[str, float] = {}
+        self._consistency = self._kind.consistency(context.job, context.task)
+        self._metrics = TaskMetrics()
         self._next_step: int | None = None
         self._loaded: Checkpoint | None = None  # state that the learner has now
         self._entered, self._waited, self._totals = True, 0.0, NO_LOSSES  # entered: the state is still to be found
         self._notes, self._inputs = Notes(), Inputs(context)
         self._data = data = training_data(context, self._inputs, task, self._objectives)
-        self._spec, bounds = data.spec, epochs_of(data.spec).bounds.tolist()
-        self._steps_per_epoch, self._fullest = len(bounds) - 1, min(self._spec.batch_size, bounds[-1])
-        self._steps = self._steps_per_epoch * task.epochs
+        self._spec, samples = data.spec, epochs_of(data.spec).bounds.tolist()
+        self._steps = steps = Steps(layer_bounds((len(samples) - 1) * task.epochs, context.layers), samples)
         assert task.optimizer is not None, "defaults are filled in"
-        self._schedule = schedules.of_optimizer(task.optimizer, self._steps, self._steps_per_epoch)
-        self._bounds = layer_bounds(self._steps, context.layers)
-        self._replica = self._make_replica()
-        self._learner, self._skipped = self._replica.learner, SkippedSteps(self._replica)
+        self._rate = LearningRate(of_optimizer(task.optimizer, steps.total, steps.per_epoch))
+        self._course = Course(task, self._objectives)
+        maker = ReplicaMaker(task=task, spec=self._spec, steps_per_epoch=steps.per_epoch, course=self._course)
+        self._made = ReplicaOfEpoch(maker, context)
+        self._skipped = SkippedSteps(self._made)
         try:
-            require_fit(context, data.read, self._learner.outputs)
-            self._coupling = open_coupling(context, Steps(self._bounds, bounds))
+            require_fit(context, data.read, self._made.replica.learner.outputs)
+            self._coupling = open_coupling(context, steps)
+            own = (*([] if self._coupling is None else [self._coupling]), *self._course.parts)
+            self._parts = SessionParts([self._rate, self._notes, self._metrics, self._skipped, *own])
             self._open_on_group(0.0)
         except BaseException:
-            self._replica.close()  # the caller cannot: there is no session
+            self._made.replica.close()  # the caller cannot: there is no session
             raise
 
     def run_layer(self, layer: int) -> LayerOutcome:
@@ -86,32 +87,35 @@ class TrainSession:
         context.states.pop(context.task, None)  # it is as large as the state itself
         self._loaded = None
         assert self._next_step is not None
-        self._notes.width(context, self._learner.traits, self._spec.batch_size)
+        self._notes.width(context, self._made.replica.learner.traits, self._spec.batch_size)
         self._notes.validation(context, () if self._validate else asked_metrics(self._task, self._objectives))
         orders = context.orders()
         if orders.rate is not None:
-            self._take_rate(orders, orders.rate.number, self._next_step)
+            self._rate.take(context, orders, orders.rate.number, self._next_step)
         first, training = self._next_step, time.perf_counter()
         result = self._train(layer, first, orders)
         seconds = time.perf_counter() - training
         self._next_step, self._totals = result.next_step, result.totals
-        self._metrics.update({("loss" if n == "main" else f"{n}.loss"): v for n, v in result.losses.items()})
-        self._notes.skipped_steps(context, self._skipped.count, result.next_step, self._steps)
-        if result.next_step == self._steps:
-            self._metrics.update(self._data.ended(self._replica, context.group, self._metrics))
+        self._metrics.values.update(named_losses(result.losses))
+        over = self._course.over or result.next_step == self._steps.total
+        self._notes.skipped_steps(context, self._skipped.count, result.next_step, last=over)
+        if over:
+            self._metrics.values.update(self._course.restore(self._made.replica.learner))
+            self._metrics.values.update(self._data.ended(self._made.replica, context.group, self._metrics.values))
         checkpoint = self._save(result.next_step, result.totals)
-        if result.stopped:
+        if over:
+            self._skipped.require_updates(context.task, result.next_step)
+            publish_trained(context, checkpoint, self._data.first, self._metrics.values)
+            self._checkpoints.flush()  # the task is complete then
+        elif result.stopped:
             self._checkpoints.flush()
-        elif layer == context.layers - 1:
-            self._skipped.require_updates(context.task, self._steps)
-            self._publish(checkpoint)
         context.states[context.task] = self._loaded = checkpoint
         return self._outcome(result, first, started, seconds)
 
     def close(self) -> None:
         """See `Session`."""
         self._checkpoints.close()
-        self._replica.close()
+        self._made.replica.close()
         if self._spec.cache.bytes > KEPT_BYTES:
             self._spec.cache.clear()
 
@@ -123,8 +127,11 @@ class TrainSession:
     def _join(self, group: Communicator, step: int | None) -> None:
         self._context = dataclasses.replace(self._context, group=group, step=step)
         self._inputs = Inputs(self._context)
-        strategy = open_strategy(self._synchronisation, self._learner, self._context.framework, group)
-        self._replica.join(strategy, self._context.streams)
+        self._parts.load(
+            Checkpoint({}, {})
+        )  # each rank has those of the layer that it was in; `_begin` loads the newest
+        if self._made.join(self._context):
+            self._loaded = None
         self._open_on_group(self._checkpoints.cost)
         self._entered = True
 
@@ -132,19 +139,19 @@ class TrainSession:
         """Makes the parts that belong to one group."""
         share_split(self._spec, self._context.group)
         self._checkpoints = AsyncCheckpointer(self._context, checkpoint_cost)
-        self._validate = validation(self._context, self._task, self._objectives, self._data.held_out, self._replica)
+        self._open_validation()
 
-    def _make_replica(self) -> Replica:
-        context, task = self._context, self._task
-        assert task.optimizer is not None and task.engine is not None and task.compression is not None  # noqa: PT018
-        network, shapes = self._kind.network(context.job, context.task), shapes_of(input_sources(self._spec.sources))
-        settings = settings_of(task, context.seed("initial parameters"))
-        learner = context.framework.learner(network, shapes, self._objectives, settings, context.device)
-        self._synchronisation = StrategySettings(task.engine, task.compression, scales_loss=task.precision == "fp16")
-        strategy = open_strategy(self._synchronisation, learner, context.framework, context.group)
-        choice, seed = self._kind.weighting(context.job, context.task), context.seed("weighting")
-        gradients = gradients_by(choice, self._objectives, seed, self._steps_per_epoch)
-        return Replica(learner, strategy, gradients, context.streams, task.optimizer.clip_norm)
+    def _open_validation(self) -> None:
+        self._validate = validation(
+            self._context, self._task, self._objectives, self._data.held_out, self._made.replica
+        )
+
+    def _enter_epoch(self, epoch: int) -> bool:
+        """Prepares to train in an epoch (collective); returns whether there is a new replica, without a state."""
+        is_new = self._made.enter(self._context, epoch)
+        if is_new:
+            self._open_validation()
+        return is_new
 
     def _begun(self, layer: int) -> bool:
         """Prepares the first step of a layer; returns False if parameters of another task are missing."""
@@ -152,149 +159,140 @@ class TrainSession:
             return False
         self._entered = False
         assert self._next_step is not None
-        point = self._sync_point(layer, self._next_step)
-        return self._coupling is None or not self._coupling.begin(self._learner, point)
+        coupling = self._coupling
+        return coupling is None or not coupling.begin(
+            self._made.replica.learner, self._steps.at(layer, self._next_step)
+        )
 
     def _begin(self) -> bool:
         """Loads the newest state, or initial parameters; returns False if parameters of another task are missing."""
         found = newest_state(self._context)
-        if found is not None:
-            if found is self._loaded:
-                self._replica.load_strategy_state(found.state)
-            else:
-                self._replica.load_state(found.state)
-            self._next_step = int(found.facts["step"])
-            self._totals = stored_totals(found.facts["losses"], len(self._objectives))
-            self._metrics = dict(found.facts["metrics"])
-            self._notes.names = frozenset(found.facts.get("noted", ()))  # checkpoints of earlier versions have none
-            self._skipped.load(found.facts)
-            self._schedule = schedules.rebased(self._schedule, float(found.facts["learning_rate"]))
-            if self._coupling is not None:
-                self._coupling.taken = dict(found.facts["versions"])
-                self._coupling.load_state(found.state)
-            self._checkpoints.expect(sum(array.nbytes for array in found.state.values()))
-            return True
-        for mapping in self._kind.parameter_mappings(self._context.job, self._context.task):
-            if self._coupling is not None and self._coupling.is_beside(mapping.producer):
-                newest = self._coupling.first_parameters(mapping.producer)
-                if newest is None:
-                    return False
-                self._learner.load_mapped(newest, mapping)
-                continue
-            self._learner.load_mapped(self._inputs.parameters(mapping.producer), mapping)
-        before = self._data.begun(self._learner, self._context.group)
-        self._replica.synchronise()
-        self._skipped.load({})
-        self._next_step, self._totals, self._metrics = 0, NO_LOSSES, before
-        size = sum(array.nbytes for array in self._learner.parameters_matching("*").values())
-        self._checkpoints.expect(_COPIES * size)
+        if found is None:
+            return self._begin_task()
+        self._next_step = int(found.facts["step"])
+        self._parts.load(found)
+        if not self._enter_epoch(self._steps.epoch_of(self._next_step)) and found is self._loaded:
+            self._made.replica.load_strategy_state(found.state)
+        else:
+            self._made.replica.load_state(found.state)
+        self._totals = stored_totals(found.facts["losses"], len(self._objectives) + len(self._consistency))
+        self._checkpoints.expect(sum(array.nbytes for array in found.state.values()))
         return True
 
-    def _sync_point(self, layer: int, step: int) -> SyncPoint:
-        """Returns the position of the task after `step` steps, in or at the end of a layer."""
-        done = layer + (step == self._bounds[layer + 1])
-        return SyncPoint(step, done, between_layers=step in self._bounds, last=step == self._steps)
-
-    def _exchange(self, layer: int) -> Callable[[int], bool] | None:
-        """Returns the parameter exchange at the step boundaries of a layer; None without coupled tasks."""
-        if (coupling := self._coupling) is None:
-            return None
-        return lambda step: coupling.sync_point(self._learner, self._sync_point(layer, step))
-
-    def _take_rate(self, orders: LayerOrders, number: int, step: int) -> schedules.RateSchedule:
-        """Applies a change of the learning rate from a step on, the same on all ranks; returns the new schedule."""
-        base = orders.numbered(number).learning_rate
-        if base != self._schedule.base_learning_rate:
-            self._schedule = schedules.rebased(self._schedule, base)
-            task, layer = self._context.task, orders.layer
-            if self._context.group.rank == 0:
-                orders.record(LearningRateChanged(task=task, layer=layer, step=step, learning_rate=base))
-        return self._schedule
+    def _begin_task(self) -> bool:
+        """Loads initial parameters; returns False if parameters of another task are missing."""
+        context = self._context
+        self._parts.load(Checkpoint({}, {}))
+        self._enter_epoch(0)
+        taken = load_first_parameters(context, self._inputs, self._coupling, self._made.replica.learner)
+        if taken is None:
+            return False
+        self._metrics.values = self._data.begun(self._made.replica.learner, context.group)
+        self._made.replica.synchronise()
+        self._next_step, self._totals = 0, NO_LOSSES
+        parameters = self._made.replica.learner.parameters_matching("*")
+        self._course.begin(self._made.replica.learner, taken if self._data.increment is None else frozenset(parameters))
+        self._checkpoints.expect(_COPIES * sum(array.nbytes for array in parameters.values()))
+        return True
 
     def _train(self, layer: int, first: int, orders: LayerOrders) -> StepsResult:
-        context, stop = self._context, self._bounds[layer + 1]
-        if first >= stop:  # the checkpoint is newer than the job's record
-            return StepsResult(first, totals=self._totals)
+        """Takes the steps of a layer from `first` on; where others are frozen from an epoch on, by a new replica."""
+        whole, result = range(first, self._steps.bounds[layer + 1]), StepsResult(first, totals=self._totals)
+        self._waited = 0.0
+        # No step is taken where the checkpoint is newer than the job's record.
+        while result.next_step < whole.stop and not (result.stopped or self._course.over):
+            epoch = self._steps.epoch_of(result.next_step)
+            if self._made.is_other(epoch):
+                state = self._made.replica.state()
+                self._enter_epoch(epoch)
+                self._made.replica.load_state(state)
+            stop = min(whole.stop, self._course.next_change(epoch) * self._steps.per_epoch)
+            result = self._take_steps(layer, range(result.next_step, stop), whole, orders)
+            self._totals = result.totals
+        return result
+
+    def _take_steps(self, layer: int, steps: range, whole: range, orders: LayerOrders) -> StepsResult:
+        context = self._context
         step_range = StepRange(
             task=context.task,
             layer=layer,
-            start=first,
-            stop=stop,
-            steps_per_epoch=self._steps_per_epoch,
+            start=steps.start,
+            stop=steps.stop,
+            steps_per_epoch=self._steps.per_epoch,
             objectives=tuple(objective.name for objective in self._objectives),
+            consistency=self._consistency,
             batch_size=self._spec.batch_size,
-            schedule=self._schedule,
+            schedule=self._rate.schedule,
             rate=orders.rate.number if orders.rate else 0,
             before=self._totals,
+            whole=whole,
         )
         hooks = Hooks(
             context.report,
             context.stop_requested,
-            None if self._validate is None else self._epoch_ended,
+            self._epoch_ended if self._validate is not None or self._parts.acts_on_epochs else None,
             lambda: orders.newest,
-            lambda number, step: self._take_rate(orders, number, step),
-            self._exchange(layer),
+            lambda number, step: self._rate.take(context, orders, number, step),
+            None if self._coupling is None else self._coupling.exchange(self._made.replica.learner, layer),
             self._checkpoints.due,
             self._save,
             lambda found: self._notes.comparison(context, found),
         )
-        start, end = (Cursor(*divmod(step, self._steps_per_epoch), context.job.seed) for step in (first, stop))
+        start, end = (self._steps.cursor(step, context.job.seed) for step in (steps.start, steps.stop))
         with Batches(self._spec, start, end, context.group.rank, context.group.size) as batches:
-            result = run_steps(self._replica, batches, step_range, context.group, hooks)
-            self._waited = batches.waited_seconds
+            result = run_steps(self._made.replica, batches, step_range, context.group, hooks)
+            self._waited += batches.waited_seconds
         return result
 
-    def _epoch_ended(self, epoch: int) -> None:
-        assert self._validate is not None
-        self._metrics.update(self._validate(epoch))
+    def _epoch_ended(self, epoch: int, losses: Mapping[str, float]) -> bool:
+        """Validates and tells the parts of the session; returns whether the training is interrupted (collective)."""
+        found = {} if self._validate is None else self._validate(epoch)
+        self._metrics.values.update(found)
+        end = EpochEnd(
+            context=self._context,
+            replica=self._made.replica,
+            epoch=epoch,
+            step=(epoch + 1) * self._steps.per_epoch,
+            is_last=epoch + 1 == self._task.epochs,
+            losses=named_losses(losses),
+            total_loss=total_loss(losses, (*self._objectives, *self._consistency)),
+            metrics=found,
+        )
+        return self._parts.epoch_ended(end)
 
     def _save(self, step: int, totals: LossTotals) -> Checkpoint:
         """Copies the state and starts to write it, if the data have not changed (collective)."""
         require_unchanged_data(self._context)
         started = time.perf_counter()
-        state = self._replica.state()
-        check_replicas(self._context, self._replica, state, f"checkpoint after step {step}")
-        coupling = {} if self._coupling is None else self._coupling.state()
+        state = self._made.replica.state()
+        check_replicas(self._context, self._made.replica, state, f"checkpoint after step {step}")
         facts = {
             "step": step,
             "seed": self._context.job.seed,  # of the data's order, and of all random streams: see SessionContext.seed
-            "schedule": dataclasses.asdict(self._schedule),
-            "learning_rate": self._schedule.base_learning_rate,
-            "metrics": dict(self._metrics),
-            "noted": sorted(self._notes.names),
-            "skipped_steps": self._skipped.count,
             "losses": dataclasses.asdict(totals),
-            "versions": {} if self._coupling is None else dict(self._coupling.taken),
+            **self._parts.facts(),
         }
-        checkpoint = Checkpoint({**state, **coupling}, facts)
+        checkpoint = Checkpoint({**state, **self._parts.state()}, facts)
         self._checkpoints.save(checkpoint, time.perf_counter() - started)
         return checkpoint
 
-    def _publish(self, checkpoint: Checkpoint) -> None:
-        """Seals and publishes the parameters; the task is complete then (collective)."""
-        context = self._context
-        parameters = {name: array for name, array in checkpoint.state.items() if name.startswith(PARAMETERS)}
-        file, inputs = artifact_file(context.directory, context.task), input_sources(self._data.first)
-        on_root(context.group, lambda: seal(file, parameters, parameter_facts(context, inputs, self._metrics)))
-        publish_parameters(context, parameters)
-        self._checkpoints.flush()
-
     def _outcome(self, result: StepsResult, first: int, started: float, training_seconds: float) -> LayerOutcome:
-        synchronisation, steps = self._replica.strategy.facts, result.next_step - first
+        synchronisation, steps = self._made.replica.strategy.facts, result.next_step - first
         return LayerOutcome(
             steps=steps,
-            rows=-(-self._fullest // self._context.group.size),
+            rows=-(-min(self._spec.batch_size, self._steps.samples[-1]) // self._context.group.size),
             step_seconds=training_seconds / max(steps, 1),
             seconds=time.perf_counter() - started,
-            stopped=result.stopped,
-            metrics=dict(self._metrics),
+            stopped=result.stopped and not self._course.over,
+            metrics=dict(self._metrics.values),
             facts={
                 "data_wait": self._waited / max(training_seconds, 1e-9),
-                "skipped_steps": self._replica.skipped_steps,
-                **self._replica.gradients.totals.taken(),
-                **({} if self._coupling is None else self._coupling.facts()),
+                "skipped_steps": self._made.replica.skipped_steps,
+                **self._made.replica.gradients.totals.taken(),
+                **({} if self._coupling is None else self._coupling.counts()),
                 **self._inputs.facts(),
             },
             reached=result.next_step,
+            ended_early=self._course.over and result.next_step < self._steps.total,
             **dataclasses.asdict(synchronisation),
         )

@@ -12,7 +12,7 @@ from hpcmtl.data.labels import read_labels
 from hpcmtl.data.sources import check_sources, selected
 from hpcmtl.jobfile.kinds import kind_of
 from hpcmtl.training.artifacts.inputs import every_row
-from hpcmtl.training.evaluation.labelled import masks
+from hpcmtl.training.evaluation.labelled import QUERY, masks, queries
 from hpcmtl.training.evaluation.tokens import MASK
 from hpcmtl.training.evaluation.validation import HeldOut
 from hpcmtl.training.input_transforms import mixup_of_training, transforms_of_training
@@ -101,6 +101,7 @@ def training_data(
     assert task.batch_size is not None, "defaults are filled in"
     held_out = tuple(_held_out(context, each, chains, task.batch_size) for each in rows)
     weights, by = sources.pop(WEIGHTS, None), sources.pop(_SAMPLER, None)
+    sources = {key: each for key, each in sources.items() if not key.startswith(QUERY)}
     budget = context.job.data_memory
     spec = BatchSpec(tuple(sources.values()), task.batch_size, sample_weights=weights, memory_budget=budget)
     increment = increment_of(context, task, held_out[0].arrays[0])
@@ -119,7 +120,7 @@ def _references(context: SessionContext, view: JobView, task: Trained) -> dict[s
     kind, name = kind_of(view.job, context.task), context.task
     objectives, weights = kind.objectives(view.job, name), kind.sample_weights(view.job, name)
     references = {INPUT_ROWS + key: each for key, each in kind.network_inputs(view.job, name).items()}
-    references |= {TARGET + each.name: each.target for each in objectives} | masks(objectives)
+    references |= {TARGET + each.name: each.target for each in objectives} | masks(objectives) | queries(objectives)
     if weights is not None:
         references[WEIGHTS] = weights
     if (named := sampler_reference(task.sampler)) is not None:

@@ -17,7 +17,8 @@ from hpcmtl.training.strategies.compressors import Fp16Compressor, NoCompression
 if TYPE_CHECKING:
     from hpcmtl.communicators.base import Communicator
     from hpcmtl.training.collectives.base import Collective
-    from hpcmtl.training.learner import Framework, Learner
+    from hpcmtl.training.framework import Framework
+    from hpcmtl.training.learner import Learner
     from hpcmtl.training.strategies.compressors import Compressor
 
 _log = logging.getLogger(__name__)

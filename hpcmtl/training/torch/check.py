@@ -9,7 +9,7 @@ import numpy as np
 from hpcmtl.errors import InputError, Problem
 from hpcmtl.training.learner_settings import settings_of
 from hpcmtl.training.network_facts import NetworkFacts
-from hpcmtl.training.parameter_groups import GroupedUpdater
+from hpcmtl.training.parameter_groups import GroupedUpdater, with_frozen_groups
 from hpcmtl.training.parameter_names import distinct, frozen_names, nothing_to_train, ties
 from hpcmtl.training.step_input import StepInput
 from hpcmtl.training.torch.compat import import_torch
@@ -64,9 +64,10 @@ def _network_facts(needs: FrameworkNeeds, samples: InputShapes, problems: list[P
         with noting(problems, "sync_batchnorm"):
             synchronise(network.module)
     frozen: list[str] = []
-    for pattern in needs.freeze:
+    for pattern in dict.fromkeys((*needs.freeze, *needs.frozen_for_now)):
         with noting(problems, "freeze"):
-            frozen += frozen_names(network.tensors, [pattern])
+            found = frozen_names(network.tensors, [pattern])
+            frozen += found if pattern in needs.freeze else []
     for name in frozen:
         network.tensors[name].requires_grad_(requires_grad=False)
     single = distinct(network.tensors)
@@ -84,9 +85,9 @@ def _network_facts(needs: FrameworkNeeds, samples: InputShapes, problems: list[P
         with said_of("a forward pass in training fails on samples of ones", "model"):
             reached = frozenset[str]().union(*examine(network.module, single, ones).reached)
         unused = [name for name in trained if name not in reached] if part is None else []
-        _update(
-            needs, {name: each for name, each in trained.items() if name not in unused}, ties(network.tensors), problems
-        )
+        updated = {name: each for name, each in trained.items() if name not in unused}
+        optimizer = with_frozen_groups(settings_of(needs), network.tensors, updated).optimizer
+        _update(optimizer, updated, ties(network.tensors), problems)
     return NetworkFacts(
         outputs=shapes,
         parameters={name: tuple(each.shape) for name, each in network.tensors.items()},
@@ -111,16 +112,15 @@ def _tensor(output: Any) -> Any:
 
 
 def _update(
-    needs: FrameworkNeeds, trained: dict[str, Any], tied: list[tuple[str, ...]], problems: list[Problem]
+    optimizer: Optimizer, trained: dict[str, Any], tied: list[tuple[str, ...]], problems: list[Problem]
 ) -> None:
     """Makes one update with gradients of 0, and asks for the state that it leaves."""
-    assert needs.optimizer is not None
-    where = f"optimizer {needs.optimizer.name}"
+    where = f"optimizer {optimizer.name}"
     for parameter in trained.values():
         parameter.grad = torch.zeros_like(parameter)
     with said_of("an update of the parameters by `step()`, without a closure, fails", where):
-        updater = GroupedUpdater(trained, needs.optimizer, TorchUpdater, tied)
-        updater.update(needs.optimizer.learning_rate, 1.0)
+        updater = GroupedUpdater(trained, optimizer, TorchUpdater, tied)
+        updater.update(optimizer.learning_rate, 1.0)
     with noting(problems, "optimizer"):
         updater.state()
 
@@ -130,7 +130,7 @@ def _step(needs: FrameworkNeeds) -> None:
     known = [target for target in needs.targets if target.shape is not None]
     if needs.network is None or needs.samples is None or needs.optimizer is None or len(known) < len(needs.targets):
         return
-    settings = settings_of(needs)
+    settings = settings_of(needs, consistency=needs.consistency)
     learner = TorchLearner(needs.network, needs.samples, needs.objectives, settings)
     targets = tuple(
         np.zeros((ROWS, *(each.shape or ())), np.float32 if each.kind == "f" else np.int64) for each in known
@@ -140,7 +140,7 @@ def _step(needs: FrameworkNeeds) -> None:
         if ":" in objective.loss:
             _require_values_of_samples(objective.loss, learner, place, targets[place])
     with said_of("a forward and backward pass on ones fails", "model"):
-        learner.forward_backward(batch, [each.weight for each in needs.objectives], 1.0)
+        learner.forward_backward(batch, [each.weight for each in needs.losses], 1.0)
 
 
 def _require_values_of_samples(name: str, learner: TorchLearner, place: int, target: np.ndarray[Any, Any]) -> None:

@@ -38,6 +38,7 @@ TORCH = FrameworkDescription(
     compressions=("none", "fp16", "auto"),
     models=tuple(ZOO),
     shares_zoo=True,
+    gradient_places=("shared", "last_shared_layer", "features"),
     set_up="run HPCMTL_FRAMEWORKS=mxnet,torch launchers/bootstrap.sh",
     required=("torch",),
     checks="hpcmtl.training.torch.doctor:CHECKS",

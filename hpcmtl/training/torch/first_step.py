@@ -197,7 +197,7 @@ def _gradient_difference(trial: _Trial, batch: StepInput, plain_gradients: Mappi
     for parameter in trial.trained.values():
         parameter.grad.zero_()
     with trial.undone():
-        trial.comparable.backward(batch, [1.0] * len(batch.targets), 1.0)
+        trial.comparable.backward(batch, [1.0] * trial.loss.count, 1.0)
     found = {f"the gradient of {name}": _array(each.grad) for name, each in trial.trained.items()}
     expected = {f"the gradient of {name}": _array(each) for name, each in plain_gradients.items()}
     noise = _GROUPED_NOISE if group_normalisations(trial.loss.module) else NOISE

@@ -63,6 +63,7 @@ class TorchGpuLearner(TorchLearner):
     gradients_finite = after_taking_back(TorchLearner.gradients_finite)
     gradient_norm = after_taking_back(TorchLearner.gradient_norm)
     backward_each = after_taking_back(TorchLearner.backward_each)
+    backward_weighted = after_taking_back(TorchLearner.backward_weighted)
     losses_of = after_taking_back(TorchLearner.losses_of)
     take_batch_statistics = after_taking_back(TorchLearner.take_batch_statistics)
     apply = after_taking_back(TorchLearner.apply)

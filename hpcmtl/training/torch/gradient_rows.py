@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from hpcmtl.training.micro_batches import portions_of
 from hpcmtl.training.objective_rows import shared_names
 from hpcmtl.training.torch.compat import import_torch
 from hpcmtl.training.torch.losses import weighted
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 
     import numpy as np
 
+    from hpcmtl.arrays import Floats
     from hpcmtl.training.step_input import StepInput
     from hpcmtl.training.torch.losses import TorchLoss
 
@@ -25,6 +27,7 @@ class GradientRows:
 
     Attributes:
         shared: names of the parameters that at least two objectives depend on.
+        shared_parameters: these parameters by name.
         private: names of the others.
     """
 
@@ -32,9 +35,26 @@ class GradientRows:
         """Takes the trained parameters by name, and for each objective the names of those that it depends on."""
         self.shared = shared_names(trained, reached)
         self.private = tuple(name for name in trained if name not in self.shared)
-        self._shared = [trained[name] for name in self.shared]
+        self.shared_parameters = {name: trained[name] for name in self.shared}
+        self._shared = list(self.shared_parameters.values())
         self._private = [[trained[name] for name in self.private if name in names] for names in reached]
         self._sizes = [parameter.numel() for parameter in self._shared]
+
+    @property
+    def last_layer(self) -> list[Any]:
+        """The shared parameters of the last layer that has some, in the order of the network."""
+        layers = [name.rpartition(".")[0] for name in self.shared]
+        return [each for layer, each in zip(layers, self._shared, strict=True) if layer == layers[-1]]
+
+    def multiply_private(self, factors: Sequence[float]) -> None:
+        """Multiplies the gradients of the parameters of each objective alone by a factor."""
+        for own, factor in zip(self._private, factors, strict=True):
+            if own:
+                torch._foreach_mul_([parameter.grad for parameter in own], factor)
+
+    def private_parameters(self, objective: int) -> Sequence[Any]:
+        """Returns the parameters that one objective alone depends on."""
+        return self._private[objective]
 
     def pieces_of(self, rows: np.ndarray[Any, Any], *, add: bool) -> RowPieces:
         """Returns the pieces of rows that are the gradients of parameters, in their shapes.
@@ -53,27 +73,35 @@ class GradientRows:
         return RowPieces(pieces, add=add)
 
     def backward(
-        self, loss: TorchLoss, batch: StepInput, factors: Sequence[float], target: RowPieces
+        self,
+        loss: TorchLoss,
+        batch: StepInput,
+        factors: Sequence[float],
+        target: RowPieces,
+        portions: Floats | None = None,
     ) -> Iterator[list[Any]]:
-        """Runs a forward pass, and yields the losses of all objectives after the backward pass of each.
+        """Runs a forward pass, and yields the losses of all objectives after the backward pass of each row.
 
-        A pass overwrites the row of its objective, or adds to it, and adds to the gradients of the parameters that this
-        objective alone depends on.
+        A pass overwrites its row, or adds to it, and adds to the gradients of the parameters that its objective alone
+        depends on.
 
         Args:
             loss: network and losses.
             batch: this rank's share of the batch, or a part of it.
             factors: factor on the losses of each objective.
             target: the rows.
+            portions: see `Learner.backward_each`.
         """
         losses = loss.losses(batch.inputs, batch.targets)
-        for number, each in enumerate(losses):
-            total, own = weighted(each, batch, number) * factors[number], self._private[number]
-            wanted, last = [*self._shared, *own], number + 1 == len(losses)
+        shares = portions_of(batch, portions)
+        for row in range(len(losses) * len(shares)):
+            number, share = divmod(row, len(shares))
+            total, own = weighted(losses[number], shares[share], number, factors[number]), self._private[number]
+            wanted, last = [*self._shared, *own], row + 1 == len(losses) * len(shares)
             # Of an objective all of whose parameters are frozen nothing is wanted, and its loss may have no graph.
             found = torch.autograd.grad(total, wanted, retain_graph=not last, materialize_grads=True) if wanted else ()
             if self._shared:
-                target.take(number, found[: len(self._shared)])
+                target.take(row, found[: len(self._shared)])
             if own:
                 torch._foreach_add_([parameter.grad for parameter in own], list(found[len(self._shared) :]))
             yield losses
@@ -84,13 +112,13 @@ class RowPieces:
     """Rows of gradients of objectives, cut at the parameters.
 
     Attributes:
-        pieces: for each objective a tensor for each parameter.
+        pieces: for each row a tensor for each parameter.
         add: whether gradients are added to what is there.
     """
 
     pieces: Sequence[Sequence[Any]]
     add: bool
 
-    def take(self, objective: int, gradients: Sequence[Any]) -> None:
-        """Copies or adds the gradients of an objective."""
-        (torch._foreach_add_ if self.add else torch._foreach_copy_)(list(self.pieces[objective]), list(gradients))
+    def take(self, row: int, gradients: Sequence[Any]) -> None:
+        """Copies or adds the gradients of a row."""
+        (torch._foreach_add_ if self.add else torch._foreach_copy_)(list(self.pieces[row]), list(gradients))

@@ -10,7 +10,8 @@ from hpcmtl.errors import InputError
 from hpcmtl.frameworks.device import HOST
 from hpcmtl.training.group_sum import alone
 from hpcmtl.training.micro_batches import at_least_two_rows
-from hpcmtl.training.parameter_groups import GroupedUpdater
+from hpcmtl.training.objective_rows import losses_reach, resting_names
+from hpcmtl.training.parameter_groups import GroupedUpdater, with_frozen_groups
 from hpcmtl.training.parameter_names import distinct, frozen_names, nothing_to_train, ties
 from hpcmtl.training.pending_losses import PendingLosses, optimizer_part, state_with
 from hpcmtl.training.python_random import ONE_AT_A_TIME
@@ -20,13 +21,14 @@ from hpcmtl.training.torch.first_step import compare_step
 from hpcmtl.training.torch.gradient_rows import GradientRows
 from hpcmtl.training.torch.gradients import FlatGradients
 from hpcmtl.training.torch.group_batchnorm import group_normalisations, synchronise
-from hpcmtl.training.torch.losses import TorchLoss, is_of_user
+from hpcmtl.training.torch.losses import is_of_user
+from hpcmtl.training.torch.modules import buffers_of
 from hpcmtl.training.torch.network import TorchNetwork, array_of
 from hpcmtl.training.torch.optimizer import TorchUpdater
 from hpcmtl.training.torch.samples import trial_samples
 from hpcmtl.training.torch.statistics import TorchBatchStatistics, has_frozen_statistics
 from hpcmtl.training.torch.training_pass import examined
-from hpcmtl.training.torch.training_passes import TorchPasses
+from hpcmtl.training.torch.training_passes import TorchPasses, loss_of
 from hpcmtl.training.traits import LearnerTraits
 from hpcmtl.training.trials import ROWS
 
@@ -43,7 +45,7 @@ if TYPE_CHECKING:
     from hpcmtl.networks.shapes import InputShapes
     from hpcmtl.training.learner import Which
     from hpcmtl.training.learner_settings import LearnerSettings
-    from hpcmtl.training.objective_rows import ObjectiveWeights
+    from hpcmtl.training.objective_rows import GradientPlace, ObjectiveProducts, ObjectiveWeights, SharedWeights
     from hpcmtl.training.step_comparison import StepComparison
     from hpcmtl.training.step_input import StepInput
 
@@ -67,7 +69,6 @@ class TorchLearner(TorchNetwork):
             InputError: a training pass assigns another tensor to a buffer, or there is nothing to train.
         """
         super().__init__(network, samples, [objective.name for objective in objectives], settings.seed, device)
-        self._settings = settings
         self._group = synchronise(self.module) if settings.sync_batchnorm else None
         self._frozen = frozen_names(self.tensors, settings.freeze)
         frozen = {id(self.tensors[name].requires_grad_(requires_grad=False)) for name in self._frozen}
@@ -83,10 +84,11 @@ class TorchLearner(TorchNetwork):
         if not self._trained:
             raise InputError([nothing_to_train(settings.freeze)])
         self._gradients = FlatGradients(self._trained)
-        rows = GradientRows(self._trained, self._facts.reached)
+        rows = GradientRows(self._trained, losses_reach(self._facts.reached, self.names, settings.consistency))
         self._arrays = self._arrays_by_name(single, frozen, rows.private)
         self._views: dict[Which, Arrays] = {}
-        self._loss = TorchLoss(self.module, objectives, settings.precision, self.place, self.values)
+        self._loss = loss_of(self, objectives, settings)
+        self._settings = settings = with_frozen_groups(settings, self.tensors, self._trained)
         self._updater = GroupedUpdater(self._trained, settings.optimizer, TorchUpdater, ties(self.tensors))
         self._passes = self._made_passes(rows, unreached)
 
@@ -100,7 +102,7 @@ class TorchLearner(TorchNetwork):
             accumulate=self._settings.accumulate,
             changed={name: self.tensors[name] for name in self._facts.changed},
             unreached=unreached,
-            pending=PendingLosses(len(self.names), array_of),
+            pending=PendingLosses(self._loss.count, array_of),
         )
 
     def _arrays_by_name(
@@ -120,18 +122,16 @@ class TorchLearner(TorchNetwork):
         """Returns the parameters that are trained, and those that no output depends on."""
         wanted = {name: each for name, each in tensors.items() if each.requires_grad}
         reached = frozenset().union(*self._facts.reached)
-        return (
-            {name: each for name, each in wanted.items() if name in reached},
-            {name: each for name, each in wanted.items() if name not in reached},
-        )
+        used = {name: each for name, each in wanted.items() if name in reached}
+        return used, {name: each for name, each in wanted.items() if name not in reached}
 
     @property
     def traits(self) -> LearnerTraits:
         """See `Learner`."""
         statistics = set(map(id, self._arrays["statistics"].values()))
         by_rows = {id(each) for name, each in self._arrays["statistics"].items() if name in self._by_rows}
-        normalised = _buffers_of(self._batch_statistics.modules)
-        grouped = _buffers_of(group_normalisations(self.module))
+        normalised = buffers_of(self._batch_statistics.modules)
+        grouped = buffers_of(group_normalisations(self.module))
         return LearnerTraits(
             may_draw=self._facts.draws or self._loss.may_draw or any(map(is_of_user, self.module.modules())),
             random_optimizer=self._updater.may_draw,
@@ -183,15 +183,41 @@ class TorchLearner(TorchNetwork):
         self._passes.forward_backward(batch, weights, scale)
 
     def backward_each(
-        self, batch: StepInput, weights: Sequence[float], scale: float, rows: np.ndarray[Any, Any]
+        self,
+        batch: StepInput,
+        weights: Sequence[float],
+        scale: float,
+        rows: np.ndarray[Any, Any],
+        portions: Floats | None = None,
     ) -> Iterator[int]:
-        """See `Learner`; one forward pass, and a backward pass for each objective.
+        """See `Learner`; one forward pass, and a backward pass for each row.
 
         Raises:
             TaskFailedError: as `forward_backward`.
         """
         self.set_training(active=True)
-        return self._passes.backward_each(batch, [scale * weight for weight in weights], rows)
+        return self._passes.backward_each(batch, [scale * weight for weight in weights], rows, portions)
+
+    def backward_weighted(
+        self,
+        batch: StepInput,
+        factors: Sequence[float],
+        scale: float,
+        weights: SharedWeights,
+        place: GradientPlace | None = None,
+    ) -> None:
+        """See `Learner`.
+
+        Raises:
+            TaskFailedError: as `forward_backward`.
+        """
+        self.set_training(active=True)
+        self._passes.backward_weighted(batch, [scale * factor for factor in factors], weights, place)
+
+    def inner_products(self, batch: StepInput, weights: Sequence[float], scale: float) -> ObjectiveProducts | None:
+        """See `Learner`; for dense layers of a batch with few rows."""
+        self.set_training(active=True)
+        return self._passes.products(batch, [scale * weight for weight in weights])
 
     def losses_of(self, batch: StepInput) -> Floats:
         """See `Learner`."""
@@ -226,9 +252,9 @@ class TorchLearner(TorchNetwork):
         """See `Learner`."""
         self._batch_statistics.update()
 
-    def apply(self, rate: float, rescale: float = 1.0) -> None:
+    def apply(self, rate: float, rescale: float = 1.0, objectives: Sequence[int] | None = None) -> None:
         """See `Learner`."""
-        self._updater.update(rate, rescale)
+        self._updater.update(rate, rescale, resting_names(self._trained, self._facts.reached, objectives))
 
     def applied_gradients(self, pattern: str) -> Arrays:
         """See `Learner`."""
@@ -272,8 +298,3 @@ class TorchLearner(TorchNetwork):
     def quiesce(self) -> None:
         """See `Learner`."""
         self._passes.pending.clear()
-
-
-def _buffers_of(modules: Iterable[Any]) -> set[int]:
-    """Returns the ids of the buffers of some modules."""
-    return {id(each) for module in modules for each in module.buffers()}

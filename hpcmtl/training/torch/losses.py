@@ -15,6 +15,7 @@ from hpcmtl.jobfile.resolve import resolve
 from hpcmtl.networks.input_values import FLOATS, INPUT
 from hpcmtl.training.pending_losses import loss_shares
 from hpcmtl.training.torch.compat import import_torch
+from hpcmtl.training.torch.consistency import make_distance, of_outputs
 from hpcmtl.training.torch.network import array_of
 from hpcmtl.training.torch.place import CPU
 from hpcmtl.training.torch.samples import samples_of
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
     from hpcmtl.arrays import Arrays, Floats
     from hpcmtl.jobfile.fields import Precision
+    from hpcmtl.networks.consistency import Consistency
     from hpcmtl.networks.input_values import InputValues
     from hpcmtl.networks.objective import Objective
     from hpcmtl.training.objective_rows import ObjectiveWeights
@@ -54,6 +56,8 @@ def _huber(output: Any, target: Any) -> Any:
 
 
 def _softmax_ce(output: Any, target: Any, smoothing: float = 0.0) -> Any:
+    if output.ndim == 2 and target.ndim == 1:  # each view would be one more operation in both passes
+        return F.cross_entropy(output, target.long(), reduction="none", label_smoothing=smoothing)
     rows, classes = output.reshape(-1, output.shape[-1]), target.long().reshape(-1)
     return F.cross_entropy(rows, classes, reduction="none", label_smoothing=smoothing).reshape(output.shape[:-1])
 
@@ -141,7 +145,8 @@ class TorchLoss:
     Attributes:
         module: the network.
         objectives: the objectives, in the order of its outputs.
-        functions: loss of each objective.
+        functions: loss of each objective, and then of each consistency loss.
+        consistency: consistency losses, whose values come after those of the objectives.
         precision: type that the network computes in.
         place: device of the network.
         values: values of the samples that it takes, by the names of its inputs.
@@ -154,20 +159,28 @@ class TorchLoss:
         precision: Precision = "fp32",
         place: Any = CPU,
         values: Mapping[str, InputValues] | None = None,
+        *,
+        consistency: Sequence[Consistency] = (),
     ) -> None:
         self.precision, self.place = precision, place
         self.values = {INPUT: FLOATS} if values is None else values
-        self.module, self.objectives = module, tuple(objectives)
+        self.module, self.objectives, self.consistency = module, tuple(objectives), tuple(consistency)
         self.functions = [make_loss(objective.loss, objective.label_smoothing) for objective in objectives]
+        own = [make_loss(each.loss) if each.is_of_user else None for each in consistency]
+        self.functions += [make_distance(*pair, place) for pair in zip(consistency, own, strict=True)]
         for own in self.own_losses:
             own.to(place)  # its buffers
 
     @property
     def may_draw(self) -> bool:
         """Returns whether a loss may draw random numbers: one of the user's code may, none of PyTorch's does."""
-        return any(
-            ":" in each.loss and is_of_user(made) for each, made in zip(self.objectives, self.functions, strict=True)
-        )
+        names = [each.loss for each in self.objectives] + [each.loss for each in self.consistency]
+        return any(":" in name and is_of_user(made) for name, made in zip(names, self.functions, strict=True))
+
+    @property
+    def count(self) -> int:
+        """Returns the number of losses: one an objective, and the consistency losses."""
+        return len(self.functions)
 
     @property
     def own_losses(self) -> list[Any]:
@@ -189,8 +202,7 @@ class TorchLoss:
             scale: factor on all losses.
 
         Returns:
-            For each objective a tensor (n,), the loss of each sample, not weighted; (n, labels) for one of label
-            losses.
+            For each loss a tensor (n,), the loss of each sample, not weighted; (n, labels) for one of label losses.
         """
         losses = self.losses(batch.inputs, batch.targets)
         chosen = weights(shares_of(losses, batch)) if callable(weights) else weights
@@ -200,7 +212,7 @@ class TorchLoss:
         return [loss.detach() for loss in losses]
 
     def losses(self, inputs: Arrays, targets: Sequence[np.ndarray[Any, Any]]) -> list[Any]:
-        """Runs a forward pass; returns a tensor (n,) for each objective, (n, labels) for one of label losses.
+        """Runs a forward pass; returns a tensor (n,) for each loss, (n, labels) for one of label losses.
 
         Raises:
             InputError: a user's loss does not give a value for each sample, or the network does not take such samples.
@@ -211,11 +223,16 @@ class TorchLoss:
         else:  # losses are computed from float32, as overflow and cancellation are theirs first
             with torch.autocast(self.place.type, _TYPES[self.precision]):
                 outputs = [output.float() for output in outputs_of(self.module, samples)]
-        named = zip(self.objectives, self.functions, outputs, targets, strict=True)
-        return [
-            _values(objective, function(_repeated(output, target), tensor_of(target, self.place)), len(target))
+        given = [_repeated(output, target) for output, target in zip(outputs, targets, strict=True)]
+        named = zip(self.objectives, self.functions[: len(given)], given, targets, strict=True)
+        found = [
+            _values(objective, function(output, tensor_of(target, self.place)), len(target))
             for objective, function, output, target in named
         ]
+        by_head = {objective.name: output for objective, output in zip(self.objectives, given, strict=True)}
+        for each, distance in zip(self.consistency, self.functions[len(given) :], strict=True):
+            found.append(_one_value_a_sample(each.loss, of_outputs(each, distance, by_head), len(targets[0])))
+        return found
 
 
 def tensor_of(array: np.ndarray[Any, Any], place: Any = CPU) -> Any:
@@ -233,8 +250,7 @@ def _repeated(output: Any, target: np.ndarray[Any, Any]) -> Any:
 def weighted_sum(losses: Sequence[Any], batch: StepInput, factors: Sequence[float]) -> Any:
     """Returns the sum over objectives and samples of ``factor * weight of the loss * loss``."""
     parts = [
-        weighted(loss, batch, number) * factor
-        for number, (loss, factor) in enumerate(zip(losses, factors, strict=True))
+        weighted(loss, batch, number, factor) for number, (loss, factor) in enumerate(zip(losses, factors, strict=True))
     ]
     return torch.stack(parts).sum() if len(parts) > 1 else parts[0]
 
@@ -245,10 +261,11 @@ def shares_of(losses: Sequence[Any], batch: StepInput) -> Floats:
     return np.array(loss_shares(map(array_of, losses), weights, batch.global_samples))
 
 
-def weighted(loss: Any, batch: StepInput, objective: int) -> Any:
-    """Returns the weighted sum of the losses of one objective."""
-    weights = torch.from_numpy(batch.weights_of(objective, tuple(loss.shape)).astype(np.float32)).to(loss.device)
-    return torch.dot(loss.reshape(-1), weights.reshape(-1))
+def weighted(loss: Any, batch: StepInput, objective: int, factor: float) -> Any:
+    """Returns the weighted sum of the losses of one objective, times a factor."""
+    weights = np.multiply(batch.weights_of(objective, tuple(loss.shape)), factor, dtype=np.float32)
+    values = loss if loss.ndim == 1 else loss.reshape(-1)
+    return torch.dot(values, torch.from_numpy(weights).reshape(-1).to(loss.device))
 
 
 def _values(objective: Objective, values: Any, rows: int) -> Any:

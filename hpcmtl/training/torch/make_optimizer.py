@@ -5,9 +5,9 @@ from __future__ import annotations
 import inspect
 from typing import TYPE_CHECKING, Any
 
-from hpcmtl.errors import InputError, Problem, nearest, reason_of
+from hpcmtl.errors import InputError, Problem, reason_of
 from hpcmtl.jobfile.resolve import resolve
-from hpcmtl.networks.strict import is_truth_in_text
+from hpcmtl.training.optimizer_options import unfit_options
 from hpcmtl.training.torch.compat import import_torch
 
 if TYPE_CHECKING:
@@ -109,22 +109,8 @@ def parameters_of(make: Any) -> dict[str, Any]:
 
 
 def _unfit(make: Any, optimizer: Optimizer) -> Iterator[str]:
-    """Yields options that the optimizer does not take, and those that are no numbers where the default is one."""
-    known = parameters_of(make)
-    open_ended = _is_open_ended(make)
+    """Yields a weight decay and options that the optimizer does not take."""
+    known, open_ended = parameters_of(make), _is_open_ended(make)
     if optimizer.weight_decay and _DECAY not in known and not open_ended:
         yield f"takes no weight_decay, and it is {optimizer.weight_decay}; write 0 or use another optimizer"
-    for name, value in optimizer.options.items():
-        if name in _GIVEN:
-            yield f"option {name} would have no effect: {_GIVEN[name]}"
-        elif name not in known:
-            if not open_ended:
-                yield f"has no option {name!r}{nearest(name, known.keys() - _GIVEN.keys())}"
-        elif _is_number(known[name]) and not _is_number(value):
-            yield f"option {name} is {value!r}; it takes a number, such as {known[name]!r}"
-        elif isinstance(known[name], bool) and is_truth_in_text(value):
-            yield f"option {name} is {value!r}, a text, which counts as true; write true or false, without quotes"
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    yield from unfit_options(optimizer.options, known, _GIVEN, open_ended=open_ended)

@@ -18,7 +18,7 @@ from hpcmtl.training.torch.samples import require_inputs, run, trial_samples
 from hpcmtl.training.torch.zoo import build
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from hpcmtl.networks.description import NetworkDescription
     from hpcmtl.networks.shapes import InputShapes
@@ -69,6 +69,11 @@ def make_module(network: NetworkDescription, samples: InputShapes) -> Any:
 def named_tensors(module: Any) -> dict[str, Any]:
     """Returns parameters and persistent buffers under all their names, in the order of the names."""
     return dict(sorted(module.state_dict(keep_vars=True).items()))
+
+
+def buffers_of(modules: Iterable[Any]) -> set[int]:
+    """Returns the ids of the buffers of some modules."""
+    return {id(each) for module in modules for each in module.buffers()}
 
 
 def is_normalisation(module: Any) -> bool:

@@ -10,6 +10,7 @@ import numpy as np
 
 from hpcmtl.errors import InputError, Problem
 from hpcmtl.training.in_place import mark_of
+from hpcmtl.training.parameter_groups import NONE
 from hpcmtl.training.torch.compat import import_torch
 from hpcmtl.training.torch.make_optimizer import CLASSES, FUSED, RATE, make_optimizer, parameters_of
 
@@ -43,14 +44,18 @@ class TorchUpdater:
         self._marks: dict[str, object] = {}  # private attributes that cannot be kept, as they were first
         self._of_parameters = [sorted(vars(each)) for each in self._parameters]
         self._first = self._plain_state()
+        self._partly_fresh = False  # whether some parameters have a state, and others begin without one
 
     @property
     def optimizers(self) -> list[Any]:
         """See `ParameterUpdater`."""
         return [self._optimizer]
 
-    def update(self, learning_rate: float, rescale: float) -> None:
-        """See `ParameterUpdater`; gradients are multiplied in place."""
+    def update(self, learning_rate: float, rescale: float, resting: frozenset[str] = NONE) -> None:
+        """See `ParameterUpdater`; gradients are multiplied in place.
+
+        PyTorch's optimizers skip a parameter without a gradient, and keep its moments and its count of steps.
+        """
         if rescale != 1.0:
             torch._foreach_mul_([parameter.grad for parameter in self._parameters], rescale)
         for group in self._groups:
@@ -59,7 +64,27 @@ class TorchUpdater:
                 rate.fill_(learning_rate)
             else:
                 group[RATE] = learning_rate
-        self._optimizer.step()
+        if not resting and not self._partly_fresh:
+            self._optimizer.step()
+            return
+        self._partly_fresh &= bool(resting)
+        gradients = [each.grad for each in self._parameters]
+        for moved in self._moved(resting):
+            for each, gradient in zip(self._parameters, gradients, strict=True):
+                each.grad = gradient if id(each) in moved else None
+            self._optimizer.step()
+        for each, gradient in zip(self._parameters, gradients, strict=True):
+            each.grad = gradient
+
+    def _moved(self, resting: frozenset[str]) -> list[set[int]]:
+        """Returns the ids of the parameters that do not rest, those together that one step updates.
+
+        One kernel of PyTorch takes either parameters with moments or those without (torch 2.13: SGD with momentum).
+        """
+        moved = [each for name, each in zip(self._names, self._parameters, strict=True) if name not in resting]
+        fused = any(group.get(FUSED) for group in self._groups)
+        fresh = {id(each) for each in moved if fused and not self._optimizer.state.get(each)}
+        return [each for each in (fresh, {id(each) for each in moved} - fresh) if each]
 
     def state(self) -> Arrays:
         """Returns copies of the whole state.
@@ -92,6 +117,7 @@ class TorchUpdater:
             state = {**tensors, **plain["state"].get(name, {})}
             if state:
                 self._optimizer.state[parameter] = state
+        self._partly_fresh = 0 < len(self._optimizer.state) < len(self._parameters)
         for group, values in zip(self._groups, plain["groups"], strict=True):
             for key, value in values.items():
                 if isinstance(group.get(key), torch.Tensor):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from hpcmtl.errors import InputError, Problem
 from hpcmtl.networks.input_values import INPUT
 from hpcmtl.training.input_names import arguments_of, in_order
 from hpcmtl.training.network_inputs import taken
@@ -60,3 +61,17 @@ def require_inputs(module: Any, given: Collection[str]) -> None:
 def run(module: Any, samples: Mapping[str, Any]) -> Any:
     """Returns what a module puts out for the samples of its inputs: one input has no name."""
     return module(samples[INPUT]) if samples.keys() == {INPUT} else module(**samples)
+
+
+def run_unchanged(module: Any, samples: Mapping[str, Any]) -> Any:
+    """Returns what a module puts out for inputs that other modules take after it.
+
+    Raises:
+        InputError: it writes over one of them.
+    """
+    before = [each._version for each in samples.values()]  # noqa: SLF001 - has no other name
+    made = run(module, samples)
+    if before != [each._version for each in samples.values()]:  # noqa: SLF001 - as above
+        text = f"{type(module).__name__} writes over its input, which other heads, experts or gates take after it"
+        raise InputError([Problem("model", f"{text}; let its first layer work with `inplace=False`")])
+    return made

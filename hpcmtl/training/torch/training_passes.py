@@ -6,10 +6,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from hpcmtl.training.micro_batches import at_least_two_rows, micro_batches
+from hpcmtl.training.objective_rows import invertible
 from hpcmtl.training.torch import random_numbers
 from hpcmtl.training.torch.attributes import restored
 from hpcmtl.training.torch.compat import import_torch
-from hpcmtl.training.torch.losses import shares_of
+from hpcmtl.training.torch.gradient_places import followed, gradients_at
+from hpcmtl.training.torch.gradient_products import DenseProducts, may_pay
+from hpcmtl.training.torch.losses import TorchLoss, shares_of, weighted_sum
+from hpcmtl.training.torch.place import CPU
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -17,12 +21,14 @@ if TYPE_CHECKING:
     import numpy as np
 
     from hpcmtl.arrays import Floats
-    from hpcmtl.training.objective_rows import ObjectiveWeights
+    from hpcmtl.networks.objective import Objective
+    from hpcmtl.training.learner_settings import LearnerSettings
+    from hpcmtl.training.objective_rows import GradientPlace, ObjectiveWeights, SharedWeights
     from hpcmtl.training.pending_losses import PendingLosses
     from hpcmtl.training.step_input import StepInput
     from hpcmtl.training.torch.gradient_rows import GradientRows
     from hpcmtl.training.torch.gradients import FlatGradients
-    from hpcmtl.training.torch.losses import TorchLoss
+    from hpcmtl.training.torch.network import TorchNetwork
     from hpcmtl.training.torch.statistics import TorchBatchStatistics
 
 torch = import_torch()
@@ -64,8 +70,10 @@ class TorchPasses:
         parts = micro_batches(batch, self.accumulate)
         self._end(batch, [(part, self.loss.backward(self._given(part), weights, scale)) for part in parts])
 
-    def backward_each(self, batch: StepInput, factors: Sequence[float], rows: np.ndarray[Any, Any]) -> Iterator[int]:
-        """See `Learner`; one forward pass, and a backward pass for each objective.
+    def backward_each(
+        self, batch: StepInput, factors: Sequence[float], rows: np.ndarray[Any, Any], portions: Floats | None = None
+    ) -> Iterator[int]:
+        """See `Learner`; one forward pass, and a backward pass for each row.
 
         Raises:
             TaskFailedError: as `forward_backward`.
@@ -75,12 +83,54 @@ class TorchPasses:
         parts = micro_batches(batch, self.accumulate)
         for number, part in enumerate(parts):
             target, found = self.rows.pieces_of(rows, add=number > 0), list[Any]()
-            passes = self.rows.backward(self.loss, self._given(part), factors, target)
-            for objective, found in enumerate(passes):  # noqa: B007 - the last one is used
+            passes = self.rows.backward(self.loss, self._given(part), factors, target, portions)
+            for row, found in enumerate(passes):  # noqa: B007 - the last one is used
                 if number == len(parts) - 1:
-                    yield objective
+                    yield row
             losses.append((part, [loss.detach() for loss in found]))
         self._end(batch, losses)
+
+    def backward_weighted(
+        self, batch: StepInput, factors: Sequence[float], weights: SharedWeights, place: GradientPlace | None
+    ) -> None:
+        """See `Learner`; the factors contain the scale.
+
+        Raises:
+            TaskFailedError: as `forward_backward`.
+        """
+        self._begin(batch)
+        found = []
+        for part in micro_batches(batch, self.accumulate):
+            given = self._given(part)
+            with followed(self.loss.module, self.rows.last_layer, place) as places:
+                losses = self.loss.losses(given.inputs, given.targets)
+            if callable(weights):
+                rows = gradients_at(places, losses, given, factors)
+                used = invertible(weights(shares_of(losses, given), rows))
+            else:
+                used = invertible(weights)
+            total = weighted_sum(losses, given, [w * factor for w, factor in zip(used, factors, strict=True)])
+            if total.requires_grad:
+                total.backward()
+            found.append((part, [loss.detach() for loss in losses]))
+        self.rows.multiply_private([1 / weight for weight in used])
+        self._end(batch, found)
+
+    def products(self, batch: StepInput, factors: Sequence[float]) -> DenseProducts | None:
+        """See `Learner.inner_products`.
+
+        Raises:
+            TaskFailedError: as `forward_backward`.
+        """
+        usual = self.accumulate == 1 and self.loss.precision == "fp32" and self.loss.place == CPU
+        if not usual or batch.rows < 2 or not may_pay(self.rows, batch.rows):
+            return None
+        self._begin(batch)
+        given = self._given(batch)
+        losses = self.loss.losses(given.inputs, given.targets)
+        found = DenseProducts(losses, given, factors, self.rows, self.gradients.by_name)
+        self._end(batch, [(batch, [loss.detach() for loss in losses])])
+        return found
 
     def losses_of(self, batch: StepInput) -> Floats:
         """See `Learner`."""
@@ -116,5 +166,12 @@ class TorchPasses:
         if batch.ranks == 1:
             self.statistics.update()
         of_samples = [[loss[: len(part.weights)] for loss in found] for part, found in losses]
-        self.pending.add([torch.cat(each) for each in zip(*of_samples, strict=True)], batch)
+        joined = of_samples[0] if len(losses) == 1 else [torch.cat(each) for each in zip(*of_samples, strict=True)]
+        self.pending.add(joined, batch)
         self.gradients.require_whole(self.unreached)
+
+
+def loss_of(network: TorchNetwork, objectives: Sequence[Objective], settings: LearnerSettings) -> TorchLoss:
+    """Returns the losses of a network in training, whose outputs are in the order of the objectives."""
+    given = network.module, objectives, settings.precision, network.place, network.values
+    return TorchLoss(*given, consistency=settings.consistency)

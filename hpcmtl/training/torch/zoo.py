@@ -7,25 +7,31 @@ one framework loads in the other: ``body.1.weight`` is the weight of the layer b
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from hpcmtl.errors import InputError, Problem, reason_of
-from hpcmtl.networks.description import Leaf, Part, output_shape, values_by_input
+from hpcmtl.networks.description import Branches, Leaf, Part, output_shape, values_by_input
 from hpcmtl.networks.fusion import Fusion
 from hpcmtl.networks.input_values import INPUT
 from hpcmtl.networks.models import ConvAutoencoder, ConvNet, Mlp, UserModel
 from hpcmtl.networks.shapes import only_input, shapes_text
+from hpcmtl.training.head_building import BuildingFunctions, build_heads
+from hpcmtl.training.input_names import arguments_of
+from hpcmtl.training.torch.branches import BranchedModule
 from hpcmtl.training.torch.compat import import_torch
+from hpcmtl.training.torch.coupled_heads import CoupledModule
 from hpcmtl.training.torch.description import TORCH
+from hpcmtl.training.torch.layers import ACTIVATIONS, ConvolutionLayer, DenseLayer
 from hpcmtl.training.torch.parts import part_of
 from hpcmtl.training.torch.recurrent import RecurrentModule
-from hpcmtl.training.torch.samples import EnclosingModule, run, trial_samples
+from hpcmtl.training.torch.samples import EnclosingModule, run, run_unchanged, trial_samples
 from hpcmtl.training.users_objects import users_network
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from hpcmtl.networks.description import NetworkDescription
+    from hpcmtl.networks.description import NetworkDescription, Shared
     from hpcmtl.networks.input_values import InputValues
     from hpcmtl.networks.shapes import InputShapes, Shape
     from hpcmtl.networks.zoo import Model
@@ -33,9 +39,6 @@ if TYPE_CHECKING:
 torch = import_torch()
 nn = torch.nn
 Module: Any = nn.Module
-_Linear: Any = nn.Linear
-_Conv2d: Any = nn.Conv2d
-_ACTIVATIONS = {"relu": torch.relu, "tanh": torch.tanh, "sigmoid": torch.sigmoid, None: None}
 
 
 def build(network: NetworkDescription, samples: InputShapes) -> Any:
@@ -48,11 +51,34 @@ def build(network: NetworkDescription, samples: InputShapes) -> Any:
         return _build_model(network.model, samples)
     if isinstance(network, Part):
         return part_of(build(network.whole, samples), network.part)
-    trunk = build(network.trunk, samples)
-    code = output_shape(network.trunk, samples)
-    if code is None:
-        code = _shape_by_running(trunk, samples, values_by_input(network.trunk, samples))
-    return SharedModule(trunk, [(name, build(head, {INPUT: code})) for name, head in network.heads])
+    if isinstance(network, Branches):
+        return BranchedModule(network.graph(samples), samples, build_with_shape)
+    trunk, code = build_with_shape(network.trunk, samples)
+    return SharedModule(trunk, _build_heads(network, samples, code))
+
+
+def _build_heads(network: Shared, samples: InputShapes, code: Shape) -> Any:
+    if not network.inputs:
+        given = {True: samples, False: {INPUT: code}}  # a part is built as the network that it belongs to
+        return _Named([(name, build(head, given[isinstance(head, Part)])) for name, head in network.heads])
+    functions = BuildingFunctions(
+        build=build,
+        arguments=lambda module: arguments_of(module.forward),
+        shape=partial(_shape_by_running, what="a head"),
+    )
+    return CoupledModule([name for name, _ in network.heads], build_heads(network, samples, code, functions))
+
+
+def build_with_shape(network: NetworkDescription, samples: InputShapes) -> tuple[Any, Shape]:
+    """Makes the module of a network with one output, or with codes of one shape; returns the shape of one sample of it.
+
+    Raises:
+        InputError: see `build`, or the network cannot run.
+    """
+    module, made = build(network, samples), output_shape(network, samples)
+    if made is None and isinstance(module, BranchedModule):
+        made = module.code_shape
+    return module, _shape_by_running(module, samples, values_by_input(network, samples)) if made is None else made
 
 
 def outputs_of(module: Any, samples: Mapping[str, Any]) -> list[Any]:
@@ -62,12 +88,12 @@ def outputs_of(module: Any, samples: Mapping[str, Any]) -> list[Any]:
 
 
 class SharedModule(EnclosingModule):
-    """Trunk whose output is the input of every head; returns the outputs of the heads in order."""
+    """Trunk whose output, or whose code for a head, is the input of the head; returns the heads' outputs in order."""
 
-    def __init__(self, trunk: Any, heads: Sequence[tuple[str, Any]]) -> None:
+    def __init__(self, trunk: Any, heads: Any) -> None:
         super().__init__()
         self.trunk = trunk
-        self.heads = _Named(heads)
+        self.heads = heads
 
     @property
     def first(self) -> Any:
@@ -81,7 +107,7 @@ class SharedModule(EnclosingModule):
 
 
 class _Named(Module):
-    """Modules under names of the job file, all with one input."""
+    """Modules under names of the job file, all with one input, or with an input each."""
 
     def __init__(self, modules: Sequence[tuple[str, Any]]) -> None:
         super().__init__()
@@ -89,7 +115,10 @@ class _Named(Module):
             self._modules[name] = module  # `add_module` refuses names such as `train` and `type`
 
     def forward(self, x: Any) -> list[Any]:
-        return [module(x) for module in self._modules.values()]
+        modules = list(self._modules.values())
+        if isinstance(x, list):
+            return [module(code) for module, code in zip(modules, x, strict=True)]
+        return [run_unchanged(module, {INPUT: x}) for module in modules[:-1]] + [modules[-1](x)]
 
 
 class _BodyAndOutput(EnclosingModule):
@@ -109,32 +138,6 @@ class _BodyAndOutput(EnclosingModule):
         return self.output(self.body(*only, **inputs))
 
 
-class _Dense(_Linear):
-    """Dense layer with its activation."""
-
-    def __init__(self, inputs: int, outputs: int, activation: str | None = None) -> None:
-        super().__init__(inputs, outputs)
-        self._activation = _ACTIVATIONS[activation]
-        _initialise(self)
-
-    def forward(self, x: Any) -> Any:
-        made = super().forward(x)
-        return made if self._activation is None else self._activation(made)
-
-
-class _Convolution(_Conv2d):
-    """'Same' convolution with its activation."""
-
-    def __init__(self, inputs: int, outputs: int, kernel: int, activation: str | None) -> None:
-        super().__init__(inputs, outputs, kernel, padding=kernel // 2)
-        self._activation = _ACTIVATIONS[activation]
-        _initialise(self)
-
-    def forward(self, x: Any) -> Any:
-        made = super().forward(x)
-        return made if self._activation is None else self._activation(made)
-
-
 class _Fusion(Module):
     """Encoders of several inputs, whose outputs are joined, and dense layers behind them."""
 
@@ -144,7 +147,7 @@ class _Fusion(Module):
         layers: list[Any] = []
         _add_dense(layers, model.joined, model.widths, model.activation, model.dropout)
         self.dense = nn.Sequential(*layers)
-        self._activation = _ACTIVATIONS[model.activation]
+        self._activation = ACTIVATIONS[model.activation]
 
     def forward(self, **inputs: Any) -> Any:
         made = [encoder(inputs[name]) for name, encoder in self.encoders.named_children()]
@@ -170,12 +173,12 @@ class _Decoder(Module):
         super().__init__()
         inner, self._sizes = model.channels[-1], list(reversed(sizes[:-1]))
         self._image = (inner, *sizes[-1])
-        self.dense = _Dense(model.code, math.prod(self._image), "relu")
+        self.dense = DenseLayer(model.code, math.prod(self._image), "relu")
         outputs = (*reversed(model.channels[:-1]), channels)
         self.convolutions = nn.ModuleList()
         for index, width in enumerate(outputs):
             last = index == len(outputs) - 1
-            self.convolutions.append(_Convolution(inner, width, model.kernel, None if last else "relu"))
+            self.convolutions.append(ConvolutionLayer(inner, width, model.kernel, None if last else "relu"))
             inner = width
 
     def forward(self, x: Any) -> Any:
@@ -186,36 +189,30 @@ class _Decoder(Module):
         return image
 
 
-def _initialise(layer: Any) -> None:
-    """Gives a layer the initial parameters of Glorot and Bengio (2010), with biases of 0, as in Gluon's models."""
-    nn.init.xavier_uniform_(layer.weight)
-    nn.init.zeros_(layer.bias)
-
-
 def _build_model(model: Model, samples: InputShapes) -> Any:
     if isinstance(model, UserModel):
         return users_network(model.name, model.arguments, Module, "torch.nn.Module", TORCH.name)
     if isinstance(model, Fusion):
         encoders = {name: _build_model(each, {INPUT: samples[name]}) for name, each in model.encoders.items()}
         inner = model.widths[-1] if model.widths else model.joined
-        return _BodyAndOutput(_Fusion(model, encoders), _Dense(inner, model.outputs))
+        return _BodyAndOutput(_Fusion(model, encoders), DenseLayer(inner, model.outputs))
     sample = only_input(samples)
     if isinstance(model, Mlp):
         tokens = model.per_token
         layers: list[Any] = [nn.Identity() if tokens else nn.Flatten()]
         inner = sample[-1] if tokens else math.prod(sample)
         inner = _add_dense(layers, inner, model.widths, model.activation, model.dropout)
-        return _BodyAndOutput(nn.Sequential(*layers), _Dense(inner, model.outputs))
+        return _BodyAndOutput(nn.Sequential(*layers), DenseLayer(inner, model.outputs))
     if isinstance(model, ConvNet):
         layers, sizes = _convolutions(sample, model)
         layers.append(nn.Flatten())
         inner = _add_dense(layers, model.channels[-1] * math.prod(sizes[-1]), model.widths, "relu", model.dropout)
-        return _BodyAndOutput(nn.Sequential(*layers), _Dense(inner, model.outputs))
+        return _BodyAndOutput(nn.Sequential(*layers), DenseLayer(inner, model.outputs))
     if isinstance(model, ConvAutoencoder):
         layers, sizes = _convolutions(sample, model)
-        layers += [nn.Flatten(), _Dense(model.channels[-1] * math.prod(sizes[-1]), model.code)]
+        layers += [nn.Flatten(), DenseLayer(model.channels[-1] * math.prod(sizes[-1]), model.code)]
         return _Autoencoder(nn.Sequential(*layers), _Decoder(model, sizes, sample[0]))
-    return _BodyAndOutput(RecurrentModule(model), _Dense(model.hidden, model.outputs))
+    return _BodyAndOutput(RecurrentModule(model), DenseLayer(model.hidden, model.outputs))
 
 
 def _convolutions(sample: Shape, model: ConvNet | ConvAutoencoder) -> tuple[list[Any], list[tuple[int, int]]]:
@@ -224,7 +221,7 @@ def _convolutions(sample: Shape, model: ConvNet | ConvAutoencoder) -> tuple[list
     inner, height, width = sample
     sizes = [(height, width)]
     for channels in model.channels:
-        layers.append(_Convolution(inner, channels, model.kernel, "relu"))
+        layers.append(ConvolutionLayer(inner, channels, model.kernel, "relu"))
         layers.append(nn.MaxPool2d((min(height, 2), min(width, 2)), 2, ceil_mode=True))
         inner, height, width = channels, (height + 1) // 2, (width + 1) // 2
         sizes.append((height, width))
@@ -233,19 +230,21 @@ def _convolutions(sample: Shape, model: ConvNet | ConvAutoencoder) -> tuple[list
 
 def _add_dense(layers: list[Any], inner: int, widths: Sequence[int], activation: str, dropout: float) -> int:
     for width in widths:
-        layers.append(_Dense(inner, width, activation))
+        layers.append(DenseLayer(inner, width, activation))
         if dropout:
             layers.append(nn.Dropout(dropout))
         inner = width
     return inner
 
 
-def _shape_by_running(module: Any, samples: InputShapes, values: Mapping[str, InputValues]) -> Shape:
+def _shape_by_running(
+    module: Any, samples: InputShapes, values: Mapping[str, InputValues], what: str = "the trunk"
+) -> Shape:
     """Returns the shape of one output sample of a module whose shapes only running it shows."""
     try:
         module.eval()
         with torch.no_grad():
             return tuple(run(module, trial_samples(1, samples, values)).shape[1:])
     except (Exception, SystemExit) as error:
-        text = f"the trunk cannot run on samples of shape {shapes_text(samples)}: {reason_of(error)}"
-        raise InputError([Problem("trunk", text)]) from error
+        text = f"{what} cannot run on samples of shape {shapes_text(samples)}: {reason_of(error)}"
+        raise InputError([Problem("trunk" if what == "the trunk" else "heads", text)]) from error

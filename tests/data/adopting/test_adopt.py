@@ -20,6 +20,8 @@ from hpcmtl.data.split import split_by_hash
 from hpcmtl.data.values import pass_over
 from hpcmtl.errors import InputError
 
+pytestmark = pytest.mark.slow
+
 FRACTIONS = (0.8, 0.1, 0.1)
 
 

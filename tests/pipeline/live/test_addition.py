@@ -19,14 +19,14 @@ def write(folder, values):
 def test_tasks_and_data_are_joined(tmp_path):
     """The job keeps all that it had; new data are relative to the file of tasks."""
     file = write(tmp_path, {"data": {"more": "x.h5"}, "tasks": {"b": {"kind": "predict"}}})
-    values, lines = read_addition(file)
-    both = joined(JOB, values, lines)
+    values, places = read_addition(file)
+    both = joined(JOB, values, places)
 
     assert both.values["ranks"] == 2
     assert list(both.values["tasks"]) == ["a", "b"]
     assert both.values["data"] == {"digits": "/data/digits.h5", "more": str(tmp_path / "x.h5")}
     assert both.where == str(file)
-    assert both.lines["tasks", "b"] == 4
+    assert both.places["tasks", "b"] == (str(file), 4)
 
 
 @pytest.mark.parametrize(

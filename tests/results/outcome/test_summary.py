@@ -38,7 +38,8 @@ RESULT = JobResult(
             ranks=(1,),
             engine="local",
             seconds=3.0,
-            metrics={"accuracy": 0.9, "auc": float("nan")},
+            metrics={"accuracy": 0.9, "auc": None},
+            undefined={"auc": "one class"},
             message="the loss became NaN in layer 2",
         ),
         TaskResult("joint[all]", "joint", "skipped", message="needs digit, which failed"),
@@ -69,12 +70,13 @@ def test_the_table_of_a_batch_log():
         "trunk       complete       3  4, 2   horovod     40.2  mse 0.01235",
         "features    complete       1  4      -            2.2  -",
         "digit       failed         1  1      local        3.0  accuracy 0.9",
-        "                                                       auc nan",
+        "                                                       auc -",
         "joint[all]  skipped        0  -      -            0.0  -",
         "",
         "digits: failed, 2 of 4 tasks complete, 4 ranks, 83.2 s",
         "digit failed: the loss became NaN in layer 2",
         "joint[all] skipped: needs digit, which failed",
+        "digit: auc has no value: one class",
     ]
     assert "\n".join(lines).isascii()
 
@@ -118,7 +120,7 @@ def test_a_long_reason_stays_in_one_line():
 
 
 def test_results_json_has_every_field(tmp_path):
-    """Tasks are found by name; NaN is the string that strict JSON can hold."""
+    """Tasks are found by name; a metric without a value is null, with its reason."""
     write_json_atomically(tmp_path / "results.json", to_dict(RESULT))
     back = json.loads((tmp_path / "results.json").read_text())
 
@@ -135,9 +137,13 @@ def test_results_json_has_every_field(tmp_path):
         "seconds": 40.2,
         "steps": 1200,
         "metrics": {"mse": pytest.approx(0.0123456)},
+        "undefined": {},
+        "tables": {},
         "message": "",
+        "affinity": None,
     }
-    assert back["tasks"]["digit"]["metrics"] == {"accuracy": 0.9, "auc": "nan"}
+    assert back["tasks"]["digit"]["metrics"] == {"accuracy": 0.9, "auc": None}
+    assert back["tasks"]["digit"]["undefined"] == {"auc": "one class"}
 
 
 def test_complete_tasks_are_counted():

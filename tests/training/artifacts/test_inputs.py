@@ -10,6 +10,8 @@ import pytest
 from hpcmtl.communicators.inproc import RankFailedError, run_ranks
 from hpcmtl.training.session import open_session
 
+pytestmark = pytest.mark.slow
+
 WORLD = 3
 # Task -> the ranks of the world that run it: some in common, some not.
 PLACES = {"digit": [0, 1], "code": [1, 2], "scores": [0, 1, 2], "copy": [0, 2], "again": [2], "report": [0, 1, 2]}

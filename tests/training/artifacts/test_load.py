@@ -21,6 +21,8 @@ from hpcmtl.training.artifacts.load import LoadedArtifact
 from hpcmtl.training.evaluation.metrics import compute
 from hpcmtl.training.gluon.framework import GluonFramework
 
+pytestmark = pytest.mark.slow
+
 BATCH = 9  # of the defaults of a bench: a row may differ in its last bit by the size of its batch
 HEADS = {
     "digit": {"model": {"name": "mlp", "outputs": 3}, "target": "small/digit", "loss": "softmax_ce", "weight": 2.0},

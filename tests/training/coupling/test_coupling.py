@@ -12,9 +12,10 @@ from hpcmtl.communicators.inproc import run_ranks
 from hpcmtl.exchange.parameter_client import ParameterClient, ParameterServerThread
 from hpcmtl.exchange.parameter_server import ParameterServer
 from hpcmtl.exchange.store import DamagedArtifactError, read_sealed
-from hpcmtl.training.coupling.coupling import FINAL, Steps, SyncPoint
+from hpcmtl.training.coupling.coupling import FINAL
 from hpcmtl.training.coupling.merging import combine
 from hpcmtl.training.session import open_session
+from hpcmtl.training.task_steps import Steps, SyncPoint
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -59,7 +60,7 @@ def test_the_bound_is_kept(bench, task):
             announce(["first", "second"], {})
         world.barrier()
         session = session_of("first", [0]) if world.rank == 0 else session_of("second", [1, 2])
-        coupling, replica = session._coupling, session._replica
+        coupling, replica = session._coupling, session._made.replica
         step = replica.step
 
         def watched(*arguments):

@@ -12,6 +12,7 @@ from hypothesis.extra.numpy import arrays
 from scipy.special import softmax
 
 from hpcmtl.errors import InputError
+from hpcmtl.jobfile.metrics import METRICS, MetricName
 from hpcmtl.training.evaluation import metrics
 
 # Few different values, so that nearly every example has ties.
@@ -205,9 +206,14 @@ def test_a_metric_without_a_value_is_nan_and_says_why(name, outputs, targets, re
     assert reason in caplog.text
 
 
-@pytest.mark.parametrize("name", metrics.METRICS)
+@pytest.mark.parametrize("name", METRICS)
 def test_no_metric_fails_on_an_empty_split(name):
-    """Empty is nan for all of them."""
+    """Empty is nan for all of them, and a table of zeros."""
+    name = f"{name}@1" if name.endswith("top_k_accuracy") else name
+    if name.endswith("confusion_matrix"):
+        assert not metrics.confusion_table(name, np.zeros((0, 3)), np.zeros(0, int), np.zeros(0)).any()
+        return
+
     assert math.isnan(metrics.compute(name, np.zeros((0, 3)), np.zeros(0, int)))
 
 
@@ -251,8 +257,8 @@ def test_all_problems_are_told_at_once():
         ("acuracy", "did you mean 'accuracy'"),
         ("auc@3", "write 'auc'"),
         ("ndcg@", "write for example 'ndcg@10'"),
-        ("ndcg@0", "not a positive integer"),
-        ("ndcg@²", "not a positive integer"),
+        ("ndcg@0", "'0' is no number of places"),
+        ("ndcg@²", "no number of places"),
         ("", "valid here: accuracy"),
     ],
 )
@@ -266,8 +272,8 @@ def test_unknown_names_are_refused_with_a_hint(name, told):
 
 def test_names():
     """A cut-off is parted from its metric."""
-    assert metrics.parse("ndcg@10") == ("ndcg", 10)
-    assert metrics.parse("mse") == ("mse", None)
+    assert metrics.parse("ndcg@10") == MetricName(base="ndcg", cutoff=10)
+    assert metrics.parse("weighted_mse") == MetricName(base="mse", weighted=True)
 
 
 def test_the_order_of_gathering_does_not_matter():
@@ -335,7 +341,7 @@ def test_weighted_metrics_need_weights(caplog):
             metrics.compute("weighted_accuracy", scores, targets, weights=weights)
     assert math.isnan(metrics.compute("weighted_accuracy", scores, targets, weights=np.zeros(3)))
     assert "all 0" in caplog.text
-    with pytest.raises(InputError, match="there is no metric 'weighted_ndcg'"):
+    with pytest.raises(InputError, match="ndcg does not count samples by weights; write 'ndcg'"):
         metrics.compute("weighted_ndcg", scores, targets)
 
 

@@ -13,13 +13,22 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from hpcmtl.errors import InputError
-from hpcmtl.jobfile.tasks import METRICS_OF_LABELS
+from hpcmtl.jobfile.metrics import METRICS_OF_LABELS
 from hpcmtl.networks.objective import Objective
 from hpcmtl.training.evaluation.labelled import WEIGHTS, objective_metric
 from hpcmtl.training.evaluation.metrics import compute
 from hpcmtl.training.evaluation.tokens import MASK
 from hpcmtl.training.loop import TARGET
 
+CURVES = {
+    "auc_macro": sklearn.metrics.roc_auc_score,
+    "average_precision": sklearn.metrics.average_precision_score,
+}
+SHARES = {
+    "f1": sklearn.metrics.f1_score,
+    "precision": sklearn.metrics.precision_score,
+    "recall": sklearn.metrics.recall_score,
+}
 FEW_VALUES = st.integers(-2, 2).map(float)
 
 
@@ -44,8 +53,10 @@ def by_scikit_learn(name, scores, truth, weights=None):
         return sklearn.metrics.hamming_loss(truth, predicted, sample_weight=weights)
     if name == "subset_accuracy":
         return sklearn.metrics.accuracy_score(truth, predicted, sample_weight=weights)
-    average = name.removeprefix("f1_")
-    return sklearn.metrics.f1_score(truth, predicted, average=average, zero_division=0, sample_weight=weights)
+    if name == "average_precision":
+        return sklearn.metrics.average_precision_score(truth, scores, average="macro", sample_weight=weights)
+    measure, _, average = name.partition("_")
+    return SHARES[measure](truth, predicted, average=average, zero_division=0, sample_weight=weights)
 
 
 def both_there(truth, known):
@@ -61,7 +72,7 @@ def test_complete_labels_equal_scikit_learn(name, data):
     """With and without weights of the samples; a metric without weights ignores them."""
     scores, truth, weights, _ = data
     assume(weights.any())
-    if name == "auc_macro":  # each label is there, and not there
+    if name in CURVES:  # each label is there, and not there
         scores, weights = np.vstack([scores, scores[:1], scores[:1]]), np.append(weights, [0.5, 2.0])
         truth = np.vstack([truth, 0 * truth[:1], 0 * truth[:1] + 1])
 
@@ -76,14 +87,15 @@ def over_known(name, scores, truth, known, weights):
     rows = [n for n in range(len(truth)) if known[n].any() and weights[n]]
     entries = np.broadcast_to(weights[:, None], truth.shape)[known]
     predicted = (scores > 0).astype(int)
-    if name == "auc_macro":
+    if name in CURVES:
         parts = [(truth[known[:, k], k], scores[known[:, k], k], weights[known[:, k]]) for k in columns]
-        return np.mean([sklearn.metrics.roc_auc_score(y, s, sample_weight=w) for y, s, w in parts])
-    if name == "f1_macro":
+        return np.mean([CURVES[name](y, s, sample_weight=w) for y, s, w in parts])
+    share = SHARES.get(name.partition("_")[0])
+    if share is not None and name.endswith("_macro"):
         parts = [(truth[known[:, k], k], predicted[known[:, k], k], weights[known[:, k]]) for k in columns]
-        return np.mean([sklearn.metrics.f1_score(y, p, sample_weight=w, zero_division=0) for y, p, w in parts])
-    if name == "f1_micro":
-        return sklearn.metrics.f1_score(truth[known], predicted[known], sample_weight=entries, zero_division=0)
+        return np.mean([share(y, p, sample_weight=w, zero_division=0) for y, p, w in parts])
+    if share is not None:
+        return share(truth[known], predicted[known], sample_weight=entries, zero_division=0)
     if name == "hamming_loss":
         return sklearn.metrics.zero_one_loss(truth[known], predicted[known], sample_weight=entries)
     if name == "subset_accuracy":
@@ -109,7 +121,7 @@ def test_known_labels_equal_scikit_learn(name, data, by_mask):
 
     for form, counts in ((name, np.ones(len(truth))), (f"weighted_{name}", weights)):
         counting = known & (counts[:, None] > 0)
-        if name == "auc_macro" and not both_there(truth, counting):
+        if name in CURVES and not both_there(truth, counting):
             continue
         wanted = over_known(name, scores, truth, known, counts)
         assert objective_metric(form, objective, rows) == pytest.approx(wanted, abs=1e-12)

@@ -145,3 +145,26 @@ def test_masks_of_samples_and_of_labels_are_pooled(bench, tmp_path):
 
     expected = sum(known[name] * found[f"{name}.val_mse"] for name in sources) / sum(known.values())
     assert found["val_mse"] == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("metric", ["mse", "r2"])
+def test_heads_of_a_source_without_validation_samples(bench, metric):
+    """Of two sources one came with a split: the head of the other has no metric, by sums or by gathered rows."""
+    heads = {name: {"model": MLP, "loss": "l2", "metrics": [metric]} for name in ("a", "b")}
+    sources = {
+        "left": {"input": "left/x", "targets": {"a": "left/pair"}},
+        "right": {"input": "right/x", "targets": {"b": "right/pair"}},
+    }
+    both = {"kind": "joint", "framework": "torch", "trunk": {"model": MLP}, "heads": heads, "epochs": 1}
+    tasks = {
+        "left": {**MADE, "arguments": {"split": True}},
+        "right": MADE,
+        "both": {**both, "sources": sources, "needs": {"left": "data", "right": "data"}},
+    }
+    done = bench(tasks)
+    done.run("left")
+    done.run("right")
+    found = done.run("both", 2)[0].metrics
+
+    assert np.isfinite(found[f"a.val_{metric}"])
+    assert f"b.val_{metric}" not in found

@@ -395,9 +395,9 @@ def test_a_wrong_update_fails_the_task(bench, task, monkeypatch):
     """An update that changes a parameter twice fails the task on all ranks, with the parameter and both changes."""
     once = Updater.update
 
-    def twice(updater, learning_rate, rescale):
-        once(updater, learning_rate, rescale)
-        once(updater, learning_rate, rescale)
+    def twice(updater, *arguments):
+        once(updater, *arguments)
+        once(updater, *arguments)
 
     monkeypatch.setattr(Updater, "update", twice)
     with pytest.raises(RankFailedError, match=r"task digit: an update by sgd is not .* of .* is .* and not"):

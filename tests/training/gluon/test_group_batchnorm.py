@@ -25,6 +25,8 @@ from hpcmtl.training.gluon import onednn
 from hpcmtl.training.gluon.framework import GluonFramework
 from hpcmtl.training.learner_settings import LearnerSettings
 
+pytestmark = pytest.mark.slow
+
 RANKS = [1, pytest.param(2, marks=pytest.mark.slow), 3, pytest.param(4, marks=pytest.mark.slow)]
 RESIDUAL, STOPPED, TWICE = (
     UserModel(name=f"own_{name}") for name in ("normalised:Residual", "normalised:Stopped", "blocks:normalised_twice")

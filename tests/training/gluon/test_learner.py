@@ -168,6 +168,28 @@ def test_evaluations_in_between_change_nothing(solo):
     assert same(plain.state(), evaluated.state())
 
 
+def test_inner_products_change_statistics_once():
+    """Running statistics of trunk and heads are updated as by an ordinary step, though the trunk has several passes."""
+    names, settings = ("one", "two", "three"), LearnerSettings(suite.PLAIN_SGD, seed=3)
+    network = Shared(Leaf(gluon_suite.NORMALISED), [(name, Leaf(Mlp(widths=(4,), outputs=3))) for name in names])
+    objectives = [replace(suite.CLASSES[0], name=n) for n in names]
+    framework, batch = open_framework("gluon"), suite.batches()[0]
+    batch = replace(batch, targets=batch.targets * 3)
+    ordinary, by_products = (framework.learner(network, {"input": suite.IMAGE}, objectives, settings) for _ in range(2))
+    ordinary.forward_backward(batch, [1.0, 1.0, 1.0], 1.0)
+    products = by_products.inner_products(batch, [1.0, 1.0, 1.0], 1.0)
+    assert products is not None
+    products.combine([1.0, 1.0, 1.0])
+    gradients = {name: array.copy() for name, array in by_products.gradients().items()}
+    statistics = ordinary.views("statistics")
+
+    assert [name for name in statistics if "running" in name] == list(statistics)
+    for name, array in by_products.views("statistics").items():
+        np.testing.assert_array_equal(array, statistics[name])
+    for name, array in ordinary.gradients().items():
+        np.testing.assert_allclose(gradients[name], array, rtol=1e-4, atol=1e-5)
+
+
 @pytest.mark.parametrize("dropout", [0.0, 0.5])
 def test_gradients_of_objectives_change_statistics_once(dropout):
     """Running statistics are updated as by an ordinary step, however many passes the objectives need."""

@@ -10,6 +10,7 @@ import pytest
 from runs import CHECKOUT, run_python
 
 from hpcmtl.communicators.inproc import run_ranks
+from hpcmtl.networks.models import Mlp
 
 torch = pytest.importorskip("torch")
 BENCHMARKS = CHECKOUT / "benchmarks"
@@ -66,3 +67,27 @@ def test_methods_on_each_rank_alone_are_seen(monkeypatch):
 
     assert apart < exactness.BAR
     assert wrong > 10 * exactness.BAR
+
+
+def test_bytes_are_those_of_the_formulas(monkeypatch):
+    """A rank of four sends (T + 1) d values for whole gradients, 2 d in steps that hold weights or compare features."""
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    from multitasking import cheaper
+
+    monkeypatch.setitem(cheaper.NETWORKS, "mlp", (Mlp(widths=(16,), outputs=8, activation="tanh"), (12,)))
+    shared, private, last, count = 12 * 16 + 16 + 16 * 8 + 8, cheaper.COUNT * (8 + 1) * 10, 16 * 8 + 8, cheaper.COUNT
+    values = {
+        "whole gradients": (count + 1) * shared + 2 * private,
+        "every: 10": (count + 1 + 9 * 2) / 10 * shared + 2 * private,
+        "gradients_at: features": 2 * (shared + private),
+        "gradients_at: last_shared_layer": 2 * (shared + private) + count * last,
+        "biased: true": 2 * (shared + private),
+        "halves of the batch": (2 * count + 1) * shared + 2 * private,
+    }
+    found = {way: run_ranks(4, cheaper.bytes_sent, "torch", way)[0] for way in values}
+    for name in ("cheaper", "steps", "problem"):
+        sys.modules.pop(f"multitasking.{name}", None)
+
+    for way, each in values.items():
+        small = 8 * 2 * (2 * count) ** 2 * 3 / 4  # products of the rows
+        assert 0 <= found[way] - each * 4 * 3 / 4 <= small, way

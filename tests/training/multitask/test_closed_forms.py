@@ -229,3 +229,32 @@ def test_a_missing_measurement_is_refused():
     famo.weights(measured)
     with pytest.raises(TaskFailedError, match="Famo needs `losses_after`"):
         famo.weights(measured)
+
+
+def test_excess_mtl_with_an_objective_that_is_absent_at_first():
+    """It gets no more weight than the others when it appears, and its batches without a label leave its share."""
+    weighting = made("excess_mtl", 3).weighting
+    risks = [[1.0, 1.0, 0.0], [0.9, 0.9, 0.0], [0.8, 0.8, 1e-3], [0.7, 0.7, 0.0]]
+    seen = [weighting.from_gramian(np.diag(each)) for each in risks]
+
+    for weights in seen:
+        np.testing.assert_allclose(weights.sum(), 1)
+        assert weights[2] < 0.4
+    np.testing.assert_allclose(seen[0], 1 / 3)
+    np.testing.assert_allclose(seen[1], 1 / 3)
+    np.testing.assert_allclose(seen[3], seen[2], rtol=1e-6)
+
+
+def test_rounding_does_not_decide_the_weights_of_sdmgrad():
+    """Products that differ by the rounding of float32 give nearly the same weights."""
+    random = np.random.default_rng(0)
+    for _ in range(50):
+        first = random.normal(size=(3, 40)) * np.exp(random.normal(size=(3, 1)))
+        products = first @ (first + 0.7 * random.normal(size=first.shape)).T
+        seen = []
+        for rounding in (0.0, 3e-8):
+            weighting = made("sdmgrad", 3).weighting
+            given = products * (1 + rounding * random.normal(size=products.shape))
+            seen.append(weighting.weights(ObjectiveMeasurements(cross_gramian=given)))
+
+        np.testing.assert_allclose(seen[1], seen[0], atol=1e-6)

@@ -6,67 +6,25 @@ import numpy as np
 import pytest
 import replica_suite as suite
 from collective_suite import assert_same_bits
+from joint_steps import FACTORS, HEADS, NETWORK, SETUP, THREE, batches, plain_gradients, replica_on, trunk_rows
 
 from hpcmtl.communicators.inproc import run_ranks
 from hpcmtl.exchange.store import PARAMETERS
 from hpcmtl.networks.description import Leaf, Shared
 from hpcmtl.networks.models import Mlp
-from hpcmtl.networks.objective import Objective
-from hpcmtl.training.frameworks import open_framework
-from hpcmtl.training.learner_settings import LearnerSettings
 from hpcmtl.training.multitask.method import CombinationMethod
 from hpcmtl.training.multitask.methods import METHODS, make_method
 from hpcmtl.training.multitask.step_gradients import StepGradients, weighted_sum
-from hpcmtl.training.multitask.weightings.base import WeightingSetup
-from hpcmtl.training.replica import Replica
 from hpcmtl.training.step_input import StepInput
-from hpcmtl.training.strategies.select import StrategySettings, open_strategy
 
 pytest.importorskip("torch")
-THREE = (
-    Objective("digit", "", "softmax_ce", 0.25, ()),
-    Objective("size", "", "l2", 3.0, ()),
-    Objective("tilt", "", "l2", 1.0, ()),
-)
-HEADS = tuple((name, Leaf(Mlp(widths=(), outputs=width))) for name, width in (("digit", 3), ("size", 1), ("tilt", 2)))
-NETWORK = Shared(Leaf(Mlp(widths=(8,), outputs=5, activation="tanh")), HEADS)
-SETUP = WeightingSetup(objectives=tuple(each.name for each in THREE), seed=11)
-FACTORS = [each.weight for each in THREE]
 OPTIONS = {"fixed": {"weights": [1.0, 0.5, 2.0]}}
-UNMEASURED = {"cross_gramian", "validation_products"}
+UNMEASURED = {"validation_products"}
 MEASURED = [
     name
     for name in METHODS
     if not (UNMEASURED & getattr(make_method(name, OPTIONS.get(name, {}), SETUP).weighting, "needs", frozenset()))
 ]
-
-
-def batches():
-    """Batches with a class, a size and two tilts for each sample; some have fewer rows than a group has ranks."""
-    generator = np.random.default_rng(9)
-    return [
-        StepInput(
-            each.inputs,
-            (
-                each.targets[0],
-                generator.normal(size=(each.global_samples, 1)).astype(np.float32),
-                generator.normal(size=(each.global_samples, 2)).astype(np.float32),
-            ),
-            each.weights,
-            each.global_samples,
-        )
-        for each in suite.batches()
-    ]
-
-
-def replica_on(group, gradients, library="torch", network=NETWORK, scales_loss=False):
-    """A replica with three objectives."""
-    made = open_framework(library)
-    learner = made.learner(network, {"input": suite.IMAGE}, THREE, LearnerSettings(suite.PLAIN_SGD, seed=3))
-    strategy = open_strategy(StrategySettings("mpi", scales_loss=scales_loss), learner, made, group)
-    replica = Replica(learner, strategy, gradients)
-    replica.synchronise()
-    return replica
 
 
 def steps_by(name):
@@ -146,45 +104,6 @@ def test_an_update_is_measured_with_the_masks_of_its_step(library):
     before, after = run_ranks(1, measured)[0]
 
     np.testing.assert_allclose(after, before, rtol=1e-6)
-
-
-def plain_gradients(values, batch):
-    """Gradients of the three mean losses, times their factors, of the network in numpy, by name."""
-    w0, b0, w1, b1 = (
-        values[f"trunk.{name}"] for name in ("body.1.weight", "body.1.bias", "output.weight", "output.bias")
-    )
-    inputs = batch.inputs["input"].reshape(len(batch.weights), -1).astype(np.float64)
-    hidden = np.tanh(inputs @ w0.T + b0)
-    code = hidden @ w1.T + b1
-    found = []
-    for objective, target, factor in zip(THREE, batch.targets, FACTORS, strict=True):
-        weight, bias = values[f"heads.{objective.name}.output.weight"], values[f"heads.{objective.name}.output.bias"]
-        output = code @ weight.T + bias
-        if objective.loss == "softmax_ce":
-            powers = np.exp(output - output.max(axis=1, keepdims=True))
-            slope = powers / powers.sum(axis=1, keepdims=True)
-            slope[np.arange(len(slope)), target.astype(int)] -= 1
-        else:
-            slope = (output - target.reshape(output.shape)) / output.shape[1]
-        slope = slope * (factor / batch.global_samples) * batch.weights[:, None]
-        back = slope @ weight
-        deep = (back @ w1) * (1 - hidden**2)
-        found.append(
-            {
-                "trunk.body.1.weight": deep.T @ inputs,
-                "trunk.body.1.bias": deep.sum(axis=0),
-                "trunk.output.weight": back.T @ hidden,
-                "trunk.output.bias": back.sum(axis=0),
-                f"heads.{objective.name}.output.weight": slope.T @ code,
-                f"heads.{objective.name}.output.bias": slope.sum(axis=0),
-            }
-        )
-    return found
-
-
-def trunk_rows(gradients):
-    """The gradients by the trunk, a row an objective."""
-    return np.stack([np.concatenate([a.ravel() for n, a in each.items() if "trunk" in n]) for each in gradients])
 
 
 @pytest.mark.parametrize("library", ["torch", "gluon"])

@@ -19,3 +19,11 @@ def test_means_over_the_steps():
         "objective_conflicts": {"one, other": 0.5},
     }
     assert totals.taken() == {}
+
+
+def test_a_weighted_sum_records_nothing():
+    """Without the names of objectives neither weights nor cosines are kept."""
+    totals = ObjectiveTotals(())
+    totals.add((1.0, 3.0), np.eye(2))
+
+    assert totals.taken() == {}

@@ -9,6 +9,8 @@ import hpcmtl
 from hpcmtl.data.hdf5 import write_dataset_file
 from hpcmtl.errors import InputError
 
+pytestmark = pytest.mark.slow
+
 SAMPLES, LENGTH, VOCABULARY = 120, 6, 9
 RNN = {"name": "embedding_rnn", "vocabulary": VOCABULARY, "embedding": 4, "hidden": 8, "outputs": 3}
 KINDS = {"torch": {"cell": "gru", "pooling": "last"}, "gluon": {"cell": "lstm", "pooling": "mean"}}

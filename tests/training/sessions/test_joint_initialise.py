@@ -53,3 +53,20 @@ def test_initialise_limits_what_the_trunk_takes(trained):
 
     assert np.array_equal(made["parameters/trunk.0.weight"], given["parameters/body.0.weight"])
     assert not np.array_equal(made["parameters/trunk.3.weight"], given["parameters/body.3.weight"])
+
+
+def test_copies_of_a_trunk_begin_with_its_parameters(bench, task):
+    """All towers of a cross-stitch network are the body of the task that the trunk comes from."""
+    head = {"model": {"name": "mlp", "outputs": 3}, "target": "small/digit", "loss": "softmax_ce"}
+    keys = {"heads": {"h": head, "g": head}, "architecture": "cross_stitch", "optimizer": SLOW}
+    made = bench({"a": task(epochs=1), "towers": joint(["a"], **keys)})
+    for name in ("a", "towers"):
+        made.run(name)
+    given, taken = made.parameters("a"), made.parameters("towers")
+    body = {name.removeprefix("parameters/body."): array for name, array in given.items() if "/body." in name}
+
+    assert body
+    for name, array in body.items():
+        for tower in ("h", "g"):
+            # An update of 1e-30 changes zeros alone.
+            np.testing.assert_allclose(taken[f"parameters/trunk.towers.{tower}.{name}"], array, rtol=0, atol=1e-25)

@@ -11,6 +11,8 @@ from hpcmtl.data.hdf5 import write_dataset_file
 from hpcmtl.exchange.store import PARAMETERS
 from hpcmtl.training.artifacts.load import load
 
+pytestmark = pytest.mark.slow
+
 SAMPLES, TRAIN, BATCH, EPOCHS, SEED, RATE = 61, 40, 9, 2, 5, 0.05
 CLASS_WEIGHTS = [0.5, 2.0, 1.25]
 MLP = {"name": "mlp", "outputs": 3}

@@ -11,6 +11,8 @@ from hpcmtl.data.hdf5 import write_dataset_file
 from hpcmtl.data.mixup import BatchMixup
 from hpcmtl.exchange.store import PARAMETERS
 
+pytestmark = pytest.mark.slow
+
 SAMPLES, TRAIN, BATCH, EPOCHS, SEED, RATE, ALPHA = 61, 40, 9, 2, 5, 0.05, 0.6
 MLP = {"name": "mlp", "outputs": 3}
 SCALE = 2.0

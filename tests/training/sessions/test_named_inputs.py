@@ -20,6 +20,8 @@ from hpcmtl.training.gluon.compat import import_mxnet
 torch = pytest.importorskip("torch")
 import own_modules  # noqa: E402 - it imports PyTorch
 
+pytestmark = pytest.mark.slow
+
 mx = import_mxnet()
 SAMPLES, TRAIN, EPOCHS, RATE, SEED = 61, 40, 4, 0.1, 5
 INPUTS = {"image": "small/images", "table": "columns/table"}

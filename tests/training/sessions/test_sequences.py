@@ -14,6 +14,8 @@ from hpcmtl.errors import InputError
 from hpcmtl.exchange.store import PARAMETERS
 from hpcmtl.pipeline.run.preflight import preflight
 
+pytestmark = pytest.mark.slow
+
 SAMPLES, VOCABULARY, CLASSES, BATCH, EPOCHS = 60, 9, 3, 8, 2
 RNN = {"name": "embedding_rnn", "vocabulary": VOCABULARY, "embedding": 4, "hidden": 6, "outputs": CLASSES}
 FRAMEWORKS = ("torch", "gluon")

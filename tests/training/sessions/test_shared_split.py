@@ -20,6 +20,8 @@ from hpcmtl.errors import InputError
 from hpcmtl.training.sessions import shared_split
 from hpcmtl.training.sessions.shared_split import share_split
 
+pytestmark = pytest.mark.slow
+
 ROWS = 300
 PROGRAM = Path(__file__).parents[2] / "mpi" / "share_split.py"
 START, END = Cursor(0, 0, 3), Cursor(1, 2, 3)

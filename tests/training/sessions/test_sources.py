@@ -10,6 +10,8 @@ from hpcmtl.data.hdf5 import write_dataset_file
 from hpcmtl.exchange.store import PARAMETERS
 from hpcmtl.training.artifacts.load import load
 
+pytestmark = pytest.mark.slow
+
 SIZES, TRAIN, EPOCHS, SEED, RATE = (50, 31), (36, 20), 3, 5, 0.05
 MLP = {"name": "mlp", "outputs": 3}
 STEPS = 4

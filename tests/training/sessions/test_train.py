@@ -17,6 +17,8 @@ from hpcmtl.results.events import LearningRateChanged
 from hpcmtl.training.evaluation.metrics import compute
 from hpcmtl.training.orders import LayerOrders, Rate
 
+pytestmark = pytest.mark.slow
+
 ADAM = {"name": "adam"}
 MOMENTUM = {"name": "sgd", "options": {"momentum": 0.9}}
 BATCH_NORMALISED = {"name": "own_blocks:normalised"}
@@ -347,7 +349,7 @@ def test_the_checkpoint_says_where_it_is(bench, task):
 
 def test_the_first_layer_has_checkpoints_inside(bench, task, monkeypatch):
     """Not only once a first checkpoint was measured, at the end of a layer, but from the first steps of a task on."""
-    monkeypatch.setattr("hpcmtl.training.loop.SECONDS_BETWEEN_AGREEMENTS", 0)
+    monkeypatch.setattr("hpcmtl.training.agreement.SECONDS_BETWEEN_AGREEMENTS", 0)
     noted = []
     done = bench({"digit": task()}, checkpoints={"interval": 1e-6})
     done.run("digit", 2, record=noted.append)

@@ -11,6 +11,8 @@ from hpcmtl.communicators.inproc import RankFailedError
 from hpcmtl.data.hdf5 import write_dataset_file
 from hpcmtl.training.artifacts.load import load
 
+pytestmark = pytest.mark.slow
+
 SAMPLES, TRAIN = 61, 40
 NET = {"kind": "train", "target": "rows/y", "loss": "l2", "metrics": ["mse"], "epochs": 3}
 AUGMENTED = ["normalise", {"name": "crop", "padding": 1}, "flip", {"name": "noise", "deviation": 0.2}]

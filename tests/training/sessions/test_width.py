@@ -12,6 +12,8 @@ from hpcmtl.exchange.store import read_sealed
 from hpcmtl.training.divergence import ReplicasDifferError
 from hpcmtl.training.sessions.skipped_steps import NothingTrainedError
 
+pytestmark = pytest.mark.slow
+
 NORMALISED = {"model": {"name": "own_blocks:normalised"}}
 DROPPING = {"model": {"name": "mlp", "widths": [16], "outputs": 3, "dropout": 0.5}}
 

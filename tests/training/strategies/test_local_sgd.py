@@ -115,7 +115,7 @@ def test_a_whole_task_trains_by_it(bench, task, monkeypatch):
     allreduce, local = bench(tasks), bench(tasks, layers=3)
     allreduce.run("digit", 2)
     monkeypatch.setattr(
-        "hpcmtl.training.sessions.train.open_strategy",
+        "hpcmtl.training.sessions.replicas.open_strategy",
         lambda _settings, _learner, _framework, group: LocalSgd(group, 1),
     )
     outcomes = local.run_by_layers("digit", [2, 2, 2])

@@ -5,10 +5,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hpcmtl.errors import InputError
 from hpcmtl.exchange.store import PARAMETERS
 from hpcmtl.networks.description import Leaf, Part, Shared
 from hpcmtl.networks.fusion import Fusion
-from hpcmtl.networks.models import ConvAutoencoder, ConvNet, EmbeddingRnn, Mlp
+from hpcmtl.networks.models import ConvAutoencoder, ConvNet, EmbeddingRnn, Mlp, UserModel
 from hpcmtl.training.frameworks import open_framework
 
 pytest.importorskip("torch")
@@ -94,6 +95,17 @@ def test_shared_networks():
     heads = (("train", Leaf(Mlp(widths=(3,), outputs=2))), ("type", Leaf(Mlp(outputs=1))))
 
     same_outputs(Shared(trunk, heads), (1, 6, 6), ("train", "type"), ("trunk", "heads.type"))
+
+
+def test_a_head_that_writes_over_its_input():
+    """The next head would get what the first one left, in training and in inference; the last one may do so."""
+    own = ("own", Leaf(UserModel(name="own_modules:overwriting")))
+    dense = ("dense", Leaf(Mlp(outputs=1)))
+    torch = open_framework("torch")
+
+    with pytest.raises(InputError, match="Sequential writes over its input, which other heads"):
+        torch.network(Shared(Leaf(Mlp(outputs=6)), (own, dense)), {"input": (4,)}, ("own", "dense"))
+    torch.network(Shared(Leaf(Mlp(outputs=6)), (dense, own)), {"input": (4,)}, ("dense", "own"))
 
 
 def test_networks_of_tokens():

@@ -30,7 +30,8 @@ class ExcessMtl(GramianWeighting[ExcessMtlOptions]):
     He et al., "Robust multi-task learning with excess risks" (ICML 2024, eq. 6, 7 and 9, section 3.2). e_i is the
     sum over coordinates of g_i^2 / sqrt(sum of all g_i^2 so far): the diagonal of the Gramian of the rows that
     `ExcessRows` makes. e_i0 is the mean of the warm-up; without one it is the first e, at which e itself is the
-    exponent, as in the published program.
+    exponent, as in the published program. An objective without a gradient, as in a batch without a label of it, rises
+    as the mean of the others, and its e_i0 is the first e above 0: else one absent at the start would get all weight.
     """
 
     def _initial(self) -> Arrays:
@@ -45,11 +46,12 @@ class ExcessMtl(GramianWeighting[ExcessMtlOptions]):
         if step < warmup:
             values["first"] = values["first"] + excess / warmup
             return np.full(self.count, 1 / self.count)
+        unknown, present = values["first"] == 0, excess > 0
+        values["first"] = np.where(unknown, excess, values["first"])
         if warmup or step:
             excess = excess / (values["first"] + _EPSILON)
-        else:
-            values["first"] = excess.copy()
-        raised = values["logarithms"] + self.options.learning_rate * excess
+        others = excess[present].mean() if present.any() else 0.0
+        raised = values["logarithms"] + self.options.learning_rate * np.where(present, excess, others)
         powers = np.exp(raised - raised.max())
         # Logarithms, so that a weight that has vanished can come back; bounded, so that it does.
         values["logarithms"] = np.maximum(raised - raised.max() - np.log(powers.sum()), -700.0)

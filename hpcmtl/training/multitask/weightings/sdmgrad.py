@@ -23,9 +23,15 @@ _EPSILON, _LEAST = 1e-8, 1e-290
 
 
 class SdmGradOptions(Spec):
-    """Options of `sdmgrad`, with the values of the published program."""
+    """Options of `sdmgrad`, with the values of the published program but for the rate, which is 10 there.
 
-    learning_rate: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 10.0
+    At 10 the descent overshoots: changes of the products by rounding (3e-8) changed weights by up to 0.1 in 16 of 200
+    random cases. A group of ranks would not train as one rank does.
+    """
+
+    learning_rate: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = Field(
+        default=None, description="default: the reciprocal of the norm of the products, at which the descent settles"
+    )
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.5
     iterations: Annotated[int, Field(gt=0, le=MOST)] = 20
     regularisation: Annotated[float, Field(ge=0, allow_inf_nan=False, description="pull to the preferences")] = 0.3
@@ -36,7 +42,7 @@ class SdmGrad(BaseWeighting[SdmGradOptions]):
     """Weights (w + l p) / (1 + l) of preferences p, where w descends on the norm of sum_i (w_i + l p_i) g_i.
 
     Xiao, Ban and Ji, "Direction-oriented multi-objective learning: simple and provable stochastic algorithms" (NeurIPS
-    2023, algorithm 1; momentum, rate and scaling of the published program). The products are of the gradients of
+    2023, algorithm 1; momentum and scaling of the published program). The products are of the gradients of
     two batches drawn independently, so that their expectation is the Gramian of the true gradients.
     """
 
@@ -61,10 +67,11 @@ class SdmGrad(BaseWeighting[SdmGradOptions]):
             scaled = scaled / (mean_norm**2 + _EPSILON / largest)
         else:
             scaled = np.zeros_like(products)
+        rate = options.learning_rate or 1 / max(float(np.linalg.norm(scaled, 2)), _EPSILON)
         velocity = np.zeros(self.count)
         for _ in range(options.iterations):
             velocity = options.momentum * velocity + scaled @ (weights + pull)
-            weights = project_on_simplex(weights - options.learning_rate * velocity)
+            weights = project_on_simplex(weights - rate * velocity)
         self.values["weights"] = weights
         found: list[float] = ((weights + pull) / (1 + options.regularisation)).tolist()
         return found

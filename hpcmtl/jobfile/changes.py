@@ -1,28 +1,32 @@
-"""``--set key=value``: changes values of a job file on the command line; several values form a product."""
+"""``--set key=value`` and the `sweep` of a job file: changes of its values; several values form a product."""
 
 from __future__ import annotations
 
 import copy
 import itertools
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from hpcmtl.errors import InputError, Problem, nearest
 from hpcmtl.jobfile.read import read_yaml
-from hpcmtl.jobfile.schema import Job
+from hpcmtl.jobfile.schema import Defaults, Job
+from hpcmtl.networks.spec import Spec
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
-Change = dict[str, Any]
+Change: TypeAlias = "Mapping[str, Any]"
+_OF_TASK = 2
+"""Place of a section of a task in a key: tasks.NAME.SECTION."""
 _NAMED = {"tasks": "task", "heads": "head", "merge": "merge"}
 """Keys whose own keys are names that the user chose, with the noun for one of them."""
 
 
-def changes_of(words: Sequence[str]) -> list[Change]:
+def changes_of(words: Sequence[str], sweep: Mapping[str, Sequence[Any]] | None = None) -> list[Change]:
     """Returns all combinations of the values of words like ``tasks.digit.epochs=5,10``; the first word varies slowest.
 
     Args:
         words: words of the form key with dots, ``=``, values in YAML notation with commas.
+        sweep: values by key of a job file; words replace those of their keys.
 
     Returns:
         Key -> value, one dict per combination; a single empty dict without words.
@@ -46,11 +50,27 @@ def changes_of(words: Sequence[str]) -> list[Change]:
         axes[key] = values
     if problems:
         raise InputError(problems)
+    axes = {**(sweep or {}), **axes}
     return [dict(zip(axes, values, strict=True)) for values in itertools.product(*axes.values())]
 
 
+def one_change(words: Sequence[str]) -> Change:
+    """Returns the only combination of the values of words.
+
+    Raises:
+        InputError: as for `changes_of`, or a word has several values.
+    """
+    changes = changes_of(words)
+    if len(changes) > 1:
+        text = f"{len(changes)} combinations of values; `hpcmtl submit --array` makes a run of each"
+        raise InputError([Problem("--set", text)])
+    return changes[0]
+
+
 def changed(values: Mapping[str, Any], change: Change) -> dict[str, Any]:
-    """Returns the values of a job file with some values replaced or added.
+    """Returns the values of a job file with some values replaced or added; null removes a key, as with `extends`.
+
+    A section that a task takes from `defaults` is copied into the task before a key of it is changed.
 
     Raises:
         InputError: a key leads through a value that has no keys, or through a task that there is not.
@@ -60,12 +80,41 @@ def changed(values: Mapping[str, Any], change: Change) -> dict[str, Any]:
         *above, last = key.split(".")
         here: Any = new
         _require_known(key, new)
-        for step in above:
-            here = here.setdefault(step, {})
+        for place, step in enumerate(above):
+            inherited = _section_of_defaults(new, step) if above[0] == "tasks" and place == _OF_TASK else {}
+            here = here.setdefault(step, inherited)
             if not isinstance(here, dict):
                 raise InputError([Problem(f"--set {key}", f"`{step}` has no keys of its own; it is {here!r}")])
-        here[last] = value
+        if value is None and last in here:
+            del here[last]
+        else:
+            here[last] = value
     return new
+
+
+def require_swept(keys: Iterable[str], before: str = "--set ") -> None:
+    """Refuses keys of a sweep that are the same for all of its runs, since these are one batch job.
+
+    Args:
+        keys: the keys.
+        before: text before a key in a message.
+
+    Raises:
+        InputError: a key is such a one.
+    """
+    text = "is the same for all points; use --nodes, --ntasks-per-node, --benchmark and the other options"
+    refused = [key for key in keys if key == "ranks" or key.partition(".")[0] == "slurm"]
+    if refused:
+        raise InputError([Problem(f"{before}{key}", text) for key in refused])
+
+
+def _section_of_defaults(values: Mapping[str, Any], section: str) -> Any:
+    """Returns what a task without a section of its own has for it."""
+    given = values.get("defaults")
+    if isinstance(given, dict) and section in given:
+        return copy.deepcopy(given[section])
+    default = getattr(Defaults(), section, None)
+    return default.model_dump(mode="json", by_alias=True, exclude_unset=True) if isinstance(default, Spec) else {}
 
 
 def _require_known(key: str, values: Mapping[str, Any]) -> None:
@@ -83,11 +132,11 @@ def _require_known(key: str, values: Mapping[str, Any]) -> None:
             raise InputError([Problem(f"--set {key}", text)])
 
 
-def blamed(error: InputError, change: Change, where: str) -> InputError:
+def blamed(error: InputError, change: Change) -> InputError:
     """Returns the problems of a changed job; those of values from the command line have their place there."""
     problems = []
     for problem in error.problems:
-        inside = problem.where.removeprefix(f"{where}: ")
+        inside = problem.where.rpartition(": ")[2]  # the file may be the job file or its base
         key = next((key for key in change if inside == key or inside.startswith(f"{key}.")), None)
         problems.append(problem if key is None else Problem(f"--set {key}={change[key]}", problem.message))
     return InputError(problems)
