@@ -86,6 +86,11 @@ class RunDirectory:
         return self.path / "transforms"
 
     @property
+    def curves(self) -> Path:
+        """The curves of the tasks, one file each; see `results.curves`."""
+        return self.path / "curves"
+
+    @property
     def logs(self) -> Path:
         """The log files, one for each rank."""
         return self.path / "logs"
@@ -104,6 +109,10 @@ class RunDirectory:
     def requests(self) -> Path:
         """Requests of users to the running job, and the answers; see `results.rundir.requests`."""
         return self.path / "requests"
+
+    def curve_file(self, task: str) -> Path:
+        """Returns the file of the curves of one task."""
+        return self.curves / f"{task}.jsonl"
 
     def rank_log(self, rank: int) -> Path:
         """Returns the log file of one rank."""
