@@ -78,3 +78,6 @@ class NullObserver:
 
     def progressed(self, progress: Any) -> None:
         """See `Observer`."""
+
+    def add_points(self, points: Any) -> None:
+        """See `Observer`."""

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from hpcmtl.dispatch.membership.world import Members, World
     from hpcmtl.jobfile.arrays import ArraySpec
     from hpcmtl.jobfile.schema import Job
+    from hpcmtl.results.curves.point import TaskPoints
     from hpcmtl.results.events import RunEvent
     from hpcmtl.results.step_progress import StepProgress
     from hpcmtl.training.orders import Rate
@@ -196,6 +197,13 @@ class ProgressReport:
     progress: StepProgress
 
 
+@dataclass(frozen=True)
+class PointsReport:
+    """Sends new points of the curves of a task to the sinks."""
+
+    points: TaskPoints
+
+
 @dataclass(frozen=True, kw_only=True)
 class StopRequest:
     """Asks for a stop of the whole job, since the process of a `member` got a `signal`."""
@@ -211,4 +219,4 @@ class EventReport:
     event: RunEvent
 
 
-Report = LayerDone | LayerFailed | ProgressReport | EventReport | StopRequest
+Report = LayerDone | LayerFailed | ProgressReport | PointsReport | EventReport | StopRequest

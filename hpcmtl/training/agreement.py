@@ -96,6 +96,8 @@ class Agreement:
     def _keep(self, losses: Floats) -> None:
         """Adds losses of the group, and drops those of all epochs but the newest."""
         self._known += len(losses)
+        before = len(self.losses)
+        self.hooks.recorder.losses_known(self._known, losses, np.array(self.shares[before : before + len(losses)]))
         known = np.concatenate([self.losses, losses])
         old = max(len(known) - self._known_in_epoch, 0)
         self.losses = known[old:]

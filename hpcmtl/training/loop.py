@@ -69,6 +69,7 @@ def run_steps(
         replica.step(given, rate, step)
         agreement.shares.append(share_of(batch, targets, step_range.batch_size))
         result.next_step = step = step + 1
+        hooks.recorder.step_done(step, rate)
         end = _after_step(replica, agreement, step)
         result.stopped = end.stopped
         if end.stopped:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -50,6 +51,9 @@ class Replica:
         compared: whether the first step on the present group was compared, see `compare_first_step`.
         streams: seeds of the random numbers of each step.
         skipped_steps: number of steps without an update, because a gradient overflowed; since the replica was made.
+        measures_norm: whether the next steps measure the norm of the gradient, before it is clipped.
+        gradient_norm: newest norm that was measured; None if none was, or the step was skipped.
+        norm_seconds: seconds that this measurement took.
         penalty: penalty whose gradient is added to those of each step; None for none.
     """
 
@@ -65,6 +69,8 @@ class Replica:
         self.streams, self._traits, self._clip_norm = streams, learner.traits, clip_norm
         self.skipped_steps = 0
         self.penalty: GradientPenalty | None = None
+        self.measures_norm, self.norm_seconds = False, 0.0
+        self.gradient_norm: float | None = None
         self._in_group = True
         self._comparison: StepComparison | None = None
         self.compared = False
@@ -119,6 +125,8 @@ class Replica:
                 learner.reseed(self.streams.optimizer(number))
             if self.penalty is not None:
                 self.penalty.add(learner, rescale)
+            if self.measures_norm and self._clip_norm is None:
+                self._measure_norm(rescale)
             factor = rescale if self._clip_norm is None else rescale * self._clip_factor(rescale)
             some = self.gradients.taking_part
             learner.apply(rate, factor, **({} if some is None else {"objectives": some}))
@@ -127,6 +135,13 @@ class Replica:
             if self._traits.may_draw:
                 learner.reseed(self.streams.network(number))
             self.gradients.measure_update(learner, strategy, batch)
+
+    def _measure_norm(self, rescale: float) -> None:
+        """Measures the norm of the group's gradient on this rank alone; not in steps that train some objectives."""
+        if self.gradients.taking_part is None:
+            started = time.perf_counter()
+            self.gradient_norm = self.learner.gradient_norm() * rescale
+            self.norm_seconds = time.perf_counter() - started
 
     def _clip_factor(self, rescale: float) -> float:
         """Returns the factor that brings the norm of the group's gradient down to the largest one allowed (collective).
@@ -137,7 +152,7 @@ class Replica:
         assert self._clip_norm is not None
         found = np.array([self.learner.gradient_norm() * rescale, 1.0])
         self.strategy.sum(found)
-        norm = float(found[0] / found[1])
+        self.gradient_norm = norm = float(found[0] / found[1])
         return self._clip_norm / norm if norm > self._clip_norm else 1.0
 
     def collect_losses(self, in_flight: int = 0) -> np.ndarray[Any, Any]:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from hpcmtl.frameworks.device import Device
     from hpcmtl.jobfile.arrays import ArraySpec
     from hpcmtl.jobfile.schema import Job
+    from hpcmtl.results.curves.point import TaskPoints
     from hpcmtl.results.events import LayerOver, RunEvent
     from hpcmtl.results.rundir.directory import RunDirectory
     from hpcmtl.results.step_progress import StepProgress
@@ -59,6 +60,7 @@ class SessionContext:
         owners: task that this one needs -> rank of the world that answers for its artifact in memory.
         states: task -> newest checkpoint that this rank has in memory.
         record: sends an event to the ledger; any thread may call it.
+        add_points: sends new points of the curves of the task to the sinks.
         copies: copies of the data files on this node; None without `stage`.
     """
 
@@ -78,6 +80,7 @@ class SessionContext:
     owners: Mapping[str, int] = field(default_factory=dict)
     states: dict[str, Checkpoint] = field(default_factory=dict)
     record: Callable[[RunEvent], None] = lambda _event: None
+    add_points: Callable[[TaskPoints], None] = lambda _points: None
     device: Device = HOST
     mixed_devices: bool = False
     modules: tuple[Path, ...] = ()

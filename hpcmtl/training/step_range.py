@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
 
 from hpcmtl.training.loss_totals import NO_LOSSES, LossTotals
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from hpcmtl.arrays import Floats
     from hpcmtl.networks.consistency import Consistency
     from hpcmtl.results.step_progress import StepProgress
     from hpcmtl.training.schedule import RateSchedule
@@ -59,6 +60,39 @@ class StepRange:
         return range(self.start, self.stop) if self.whole is None else self.whole
 
 
+class StepRecorder(Protocol):
+    """Keeps what the steps of a task measure."""
+
+    def step_done(self, step: int, rate: float) -> None:
+        """Takes note of a step.
+
+        Args:
+            step: number of steps of the task done, this one included.
+            rate: its learning rate.
+        """
+        ...
+
+    def losses_known(self, done: int, losses: Floats, shares: Floats) -> None:
+        """Takes the losses of the next steps.
+
+        Args:
+            done: number of steps of the task done, the last one of these included.
+            losses: (steps, losses) losses of the group, equal on all ranks.
+            shares: (steps, losses) what each counts in a mean over samples, see `loss_totals.share_of`.
+        """
+        ...
+
+
+class NoRecorder:
+    """A `StepRecorder` that keeps nothing."""
+
+    def step_done(self, step: int, rate: float) -> None:
+        """See `StepRecorder`."""
+
+    def losses_known(self, done: int, losses: Floats, shares: Floats) -> None:
+        """See `StepRecorder`."""
+
+
 @dataclass(frozen=True)
 class Hooks:
     """Functions that the loop calls, on all ranks at the same steps.
@@ -80,6 +114,7 @@ class Hooks:
         save: function of the number of steps done and the known losses, called when the group has agreed on a
             checkpoint.
         compared: function of what the examination of the first step found, called before this step.
+        recorder: what keeps the measurements of all steps; it lives on every rank.
     """
 
     report: Callable[[StepProgress], None]
@@ -91,3 +126,4 @@ class Hooks:
     save_due: Callable[[], bool] = lambda: False
     save: Callable[[int, LossTotals], object] | None = None
     compared: Callable[[StepComparison], None] = lambda _comparison: None
+    recorder: StepRecorder = field(default_factory=NoRecorder)

@@ -76,7 +76,11 @@ class Steps:
             before = max((bound for bound in self.bounds if bound < step), default=0)
         else:
             before = max(step - 1, 0) // every * every
-        return self._samples_before(step) - self._samples_before(before)
+        return self.samples_between(before, step)
+
+    def samples_between(self, first: int, second: int) -> int:
+        """Returns the number of samples of the steps after the first `first` ones, up to the first `second` ones."""
+        return self._samples_before(second) - self._samples_before(first)
 
     def _samples_before(self, step: int) -> int:
         epochs, rest = divmod(step, self.per_epoch)

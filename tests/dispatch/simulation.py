@@ -143,6 +143,9 @@ class Simulation:
     def progressed(self, progress: Any) -> None:
         """See `Observer`; nobody reports progress here."""
 
+    def add_points(self, points: Any) -> None:
+        """See `Observer`; nobody measures anything here."""
+
     def statuses(self) -> dict[str, str | None]:
         """Status of each task."""
         return {name: state.status for name, state in self.dispatcher.tasks.items()}

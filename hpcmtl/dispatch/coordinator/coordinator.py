@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from hpcmtl.dispatch.coordinator.recovery import lose
 from hpcmtl.dispatch.coordinator.running import StopNowError
-from hpcmtl.dispatch.protocol import ProgressReport, StopRequest
+from hpcmtl.dispatch.protocol import PointsReport, ProgressReport, StopRequest
 from hpcmtl.dispatch.requests.steering import extend
 from hpcmtl.dispatch.scheduling.deadline import hopeless
 
@@ -75,7 +75,7 @@ class Coordinator:
         self._note_signal(report, now)
         # The stop comes first: a layer that has just ended makes room for no other layer.
         orders = [*self._stop_in_time(now), *self.dispatcher.handle(report, now), *self._stop_in_vain(now)]
-        return orders if isinstance(report, ProgressReport) else self._announced(orders)
+        return orders if isinstance(report, ProgressReport | PointsReport) else self._announced(orders)
 
     def end_stuck(self, reason: str) -> StopNowError:
         """Fails the tasks of stuck layers, whose ranks cannot be lost without the run; returns the end of the run."""

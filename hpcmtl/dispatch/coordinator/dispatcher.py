@@ -16,13 +16,7 @@ from hpcmtl.dispatch.coordinator.lifecycle import TaskLifecycle
 from hpcmtl.dispatch.coordinator.narrowing import graph_on, plan_on
 from hpcmtl.dispatch.coordinator.running import Running, unrecoverable
 from hpcmtl.dispatch.coordinator.silence import SilenceWatch, stuck_failure
-from hpcmtl.dispatch.coordinator.state import (
-    Order,
-    only_paused,
-    remake,
-    start_command,
-    states_of,
-)
+from hpcmtl.dispatch.coordinator.state import Order, only_paused, remake, start_command, states_of
 from hpcmtl.dispatch.coordinator.task_source import TaskSources
 from hpcmtl.dispatch.membership.survivors import had_begun, restart_of
 from hpcmtl.dispatch.membership.world import World
@@ -32,6 +26,7 @@ from hpcmtl.dispatch.protocol import (
     EventReport,
     LayerDone,
     LayerFailed,
+    PointsReport,
     ProgressReport,
     StopRequest,
     StopTraining,
@@ -124,10 +119,12 @@ class Dispatcher:
     def handle(self, report: Report, now: float) -> list[Order]:
         """Takes a report and returns the orders that follow from it."""
         if isinstance(report, ProgressReport):
-            running = self.tasks[report.progress.task].running
-            if running is not None:
+            if (running := self.tasks[report.progress.task].running) is not None:
                 running.progressed(now, report.progress)
             self._observer.progressed(report.progress)
+            return []
+        if isinstance(report, PointsReport):
+            self._observer.add_points(report.points)
             return []
         if isinstance(report, EventReport):
             self.record(self.lifecycle.noted(report.event, now))

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from hpcmtl.dispatch.membership.world import Members, World
     from hpcmtl.dispatch.protocol import Command
     from hpcmtl.layerplan.plan import LayerPlan, PlannedTask
+    from hpcmtl.results.curves.point import TaskPoints
     from hpcmtl.results.events import RunEvent
     from hpcmtl.results.outcome.summary import TaskStatus
     from hpcmtl.results.step_progress import StepProgress
@@ -31,6 +32,10 @@ class Observer(Protocol):
 
     def progressed(self, progress: StepProgress) -> None:
         """Takes the progress of a running layer."""
+        ...
+
+    def add_points(self, points: TaskPoints) -> None:
+        """Takes new points of the curves of a task."""
         ...
 
 

@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from hpcmtl.dispatch.membership.survivors import not_started
-from hpcmtl.dispatch.protocol import EventReport, ProgressReport, RunLayer, WorldChanged
+from hpcmtl.dispatch.protocol import EventReport, PointsReport, ProgressReport, RunLayer, WorldChanged
 from hpcmtl.dispatch.rank.communicators import RankCommunicators
 from hpcmtl.training.orders import LayerOrders
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from hpcmtl.dispatch.protocol import Command, Report
+    from hpcmtl.results.curves.point import TaskPoints
     from hpcmtl.results.events import RunEvent
     from hpcmtl.results.step_progress import StepProgress
 
@@ -56,6 +57,10 @@ class ThreadChannels:
     def progress(self, progress: StepProgress) -> None:
         """Reports the progress of a layer."""
         self.report(ProgressReport(progress))
+
+    def add_points(self, points: TaskPoints) -> None:
+        """Sends new points of curves to the sinks."""
+        self.report(PointsReport(points))
 
     def record(self, event: RunEvent) -> None:
         """Sends an event to the ledger."""

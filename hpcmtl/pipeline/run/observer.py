@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from hpcmtl.dispatch.health.failure_detector import PATIENCE
 from hpcmtl.results.ledger import read_events
 from hpcmtl.results.run_state import fold
+from hpcmtl.results.sinks.curve_writer import CurveWriter
 from hpcmtl.results.sinks.ledger_writer import LedgerWriter
 from hpcmtl.results.sinks.log_warnings import LogWarnings
 from hpcmtl.results.sinks.status_file import StatusFile
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
+    from hpcmtl.results.curves.point import TaskPoints
     from hpcmtl.results.events import RunEvent
     from hpcmtl.results.heartbeat import Heartbeat
     from hpcmtl.results.run_state import RunState
@@ -73,6 +75,16 @@ class RunObserver:
         for sink in list(self._sinks):
             self._pass_on(sink, "progress", lambda sink: sink.on_progress(progress))
 
+    def add_points(self, points: TaskPoints) -> None:
+        """Shows new points of the curves of a task."""
+
+        def show(sink: Sink) -> None:
+            for point in points.points:
+                sink.on_point(points.task, point)
+
+        for sink in list(self._sinks):
+            self._pass_on(sink, "points of curves", show)
+
     def heard(self, heartbeats: Iterable[Heartbeat]) -> None:
         """Shows heartbeats of some ranks."""
         heard = tuple(heartbeats)
@@ -116,6 +128,7 @@ def open_observer(
     timing = {"seconds_between_heartbeats": interval, "suspect_after": PATIENCE * interval}
     sinks: list[Sink] = [
         StatusFile(directory.status_file, plan, hosts, timing, past),
+        CurveWriter(directory),
         LogWarnings(),
         Terminal(open_display(mode, sys.stderr, width)),
     ]

@@ -98,6 +98,7 @@ class SessionFactory:
             owners=channels.owners,
             states=states,
             record=channels.record,
+            add_points=channels.add_points,
             member=command.group[group.rank],
             copies=self.copies,
         )

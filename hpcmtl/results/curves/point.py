@@ -21,7 +21,7 @@ class TrainingPoint:
         metrics: metrics of the validation samples; only at the end of an epoch, and empty without a validation.
         learning_rate: base learning rate of the last step.
         samples_per_second: samples a second of the whole group, since the point before.
-        gradient_norm: norm of the reduced gradient of the last step; None where it was not measured.
+        gradient_norm: norm of the reduced gradient of a step since the point before; None where none was measured.
         loss_scale: scale of the losses of fp16; None elsewhere.
         skipped_steps: steps of the task so far that were skipped because of gradients that are not finite.
         weights: weight of each objective in the last step; empty where the task has one objective.
@@ -41,6 +41,19 @@ class TrainingPoint:
     skipped_steps: int = 0
     weights: Mapping[str, float] = field(default_factory=dict)
     cosines: Sequence[Sequence[float]] = ()
+
+
+@dataclass(frozen=True)
+class TaskPoints:
+    """New points of the curves of one task, in order.
+
+    Attributes:
+        task: name of the task.
+        points: the points.
+    """
+
+    task: str
+    points: tuple[TrainingPoint, ...]
 
 
 _FIELDS = {each.name: each for each in fields(TrainingPoint)}

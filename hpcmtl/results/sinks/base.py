@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from hpcmtl.results.curves.point import TrainingPoint
     from hpcmtl.results.events import RunEvent
     from hpcmtl.results.heartbeat import Heartbeat
     from hpcmtl.results.step_progress import StepProgress
@@ -27,6 +28,10 @@ class Sink(Protocol):
         """Takes in the progress of a running layer; called as often as reports come in."""
         ...
 
+    def on_point(self, task: str, point: TrainingPoint) -> None:
+        """Takes in a point of the curves of a task, in order; a task that was interrupted may repeat steps."""
+        ...
+
     def on_heartbeats(self, heartbeats: Iterable[Heartbeat]) -> None:
         """Takes in heartbeats of some ranks."""
         ...
@@ -43,6 +48,9 @@ class IgnoringSink:
         """See `Sink`."""
 
     def on_progress(self, progress: StepProgress) -> None:
+        """See `Sink`."""
+
+    def on_point(self, task: str, point: TrainingPoint) -> None:
         """See `Sink`."""
 
     def on_heartbeats(self, heartbeats: Iterable[Heartbeat]) -> None:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
+    from hpcmtl.results.curves.point import TrainingPoint
     from hpcmtl.results.events import RunEvent
     from hpcmtl.results.heartbeat import Heartbeat
     from hpcmtl.results.ledger import LedgerEntry
@@ -76,6 +77,9 @@ class StatusFile:
         with self._lock:
             self._job_progress.state.progressed(progress)
         self._changed.set()
+
+    def on_point(self, task: str, point: TrainingPoint) -> None:
+        """See `Sink`."""
 
     def on_heartbeats(self, heartbeats: Iterable[Heartbeat]) -> None:
         """See `Sink`."""

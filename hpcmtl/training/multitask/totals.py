@@ -14,11 +14,16 @@ if TYPE_CHECKING:
 
 
 class ObjectiveTotals:
-    """Sums over steps, from which `taken` makes means."""
+    """Sums over steps, from which `taken` makes means.
+
+    Attributes:
+        newest_cosines: (objectives, objectives) cosines between the gradients of the last step; None if not measured.
+    """
 
     def __init__(self, objectives: Sequence[str], measuring: GradientMeasuring | None = None) -> None:
         """Takes the names of the objectives, and how gradients are measured; without names nothing is recorded."""
         self._names, self._inexact = tuple(objectives), "" if measuring is None else measuring.inexact
+        self.newest_cosines: Floats | None = None
         self._clear()
 
     def _clear(self) -> None:
@@ -28,6 +33,7 @@ class ObjectiveTotals:
 
     def add(self, weights: Sequence[float], cosines: Floats | None) -> None:
         """Adds the weights of a step, if there are some, and the cosines between the gradients, if they are known."""
+        self.newest_cosines = cosines
         if len(weights) and self._names:
             self._weighed += 1
             self._weights += weights

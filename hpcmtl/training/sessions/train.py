@@ -22,6 +22,7 @@ from hpcmtl.training.loss_totals import NO_LOSSES, LossTotals, stored_totals
 from hpcmtl.training.schedule import of_optimizer
 from hpcmtl.training.session import LayerOutcome
 from hpcmtl.training.sessions.course import Course
+from hpcmtl.training.sessions.curves import CurveRecorder
 from hpcmtl.training.sessions.first_parameters import load_first_parameters
 from hpcmtl.training.sessions.learning_rate import LearningRate
 from hpcmtl.training.sessions.notes import Notes
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from hpcmtl.training.session import SessionContext
 
 KEPT_BYTES = 32 << 20  # largest size of samples that a session without a group keeps in memory
+_NOTHING = Checkpoint({}, {})
 _COPIES = 3  # estimate: a state is as large as this number of copies of the parameters (Adam has two moments)
 
 
@@ -68,11 +70,12 @@ class TrainSession:
         maker = ReplicaMaker(task=task, spec=self._spec, steps_per_epoch=steps.per_epoch, course=self._course)
         self._made = ReplicaOfEpoch(maker, context)
         self._skipped = SkippedSteps(self._made)
+        self._curves = CurveRecorder(self._made, self._skipped, [*self._objectives, *self._consistency], steps)
         try:
             require_fit(context, data.read, self._made.replica.learner.outputs)
             self._coupling = open_coupling(context, steps)
             own = (*([] if self._coupling is None else [self._coupling]), *self._course.parts)
-            self._parts = SessionParts([self._rate, self._notes, self._metrics, self._skipped, *own])
+            self._parts = SessionParts([self._rate, self._notes, self._metrics, self._skipped, self._curves, *own])
             self._open_on_group(0.0)
         except BaseException:
             self._made.replica.close()  # the caller cannot: there is no session
@@ -81,6 +84,7 @@ class TrainSession:
     def run_layer(self, layer: int) -> LayerOutcome:
         """See `Session`; it trains from the newest state of the task to the end of the layer."""
         started, context = time.perf_counter(), self._context
+        self._curves.enter(context, validates=self._validate is not None or self._parts.acts_on_epochs)
         if not self._begun(layer):  # parameters of a paused task are missing
             return LayerOutcome(0, 0, 0.0, time.perf_counter() - started, stopped=True, reached=self._next_step)
         require_unchanged_data(context)
@@ -92,7 +96,7 @@ class TrainSession:
         orders = context.orders()
         if orders.rate is not None:
             self._rate.take(context, orders, orders.rate.number, self._next_step)
-        first, training = self._next_step, time.perf_counter()
+        first, training, self._waited = self._next_step, time.perf_counter(), 0.0
         result = self._train(layer, first, orders)
         seconds = time.perf_counter() - training
         self._next_step, self._totals = result.next_step, result.totals
@@ -127,9 +131,7 @@ class TrainSession:
     def _join(self, group: Communicator, step: int | None) -> None:
         self._context = dataclasses.replace(self._context, group=group, step=step)
         self._inputs = Inputs(self._context)
-        self._parts.load(
-            Checkpoint({}, {})
-        )  # each rank has those of the layer that it was in; `_begin` loads the newest
+        self._parts.load(_NOTHING)  # each rank has those of the layer that it was in; `_begin` loads the newest
         if self._made.join(self._context):
             self._loaded = None
         self._open_on_group(self._checkpoints.cost)
@@ -182,7 +184,7 @@ class TrainSession:
     def _begin_task(self) -> bool:
         """Loads initial parameters; returns False if parameters of another task are missing."""
         context = self._context
-        self._parts.load(Checkpoint({}, {}))
+        self._parts.load(_NOTHING)
         self._enter_epoch(0)
         taken = load_first_parameters(context, self._inputs, self._coupling, self._made.replica.learner)
         if taken is None:
@@ -198,7 +200,6 @@ class TrainSession:
     def _train(self, layer: int, first: int, orders: LayerOrders) -> StepsResult:
         """Takes the steps of a layer from `first` on; where others are frozen from an epoch on, by a new replica."""
         whole, result = range(first, self._steps.bounds[layer + 1]), StepsResult(first, totals=self._totals)
-        self._waited = 0.0
         # No step is taken where the checkpoint is newer than the job's record.
         while result.next_step < whole.stop and not (result.stopped or self._course.over):
             epoch = self._steps.epoch_of(result.next_step)
@@ -230,13 +231,14 @@ class TrainSession:
         hooks = Hooks(
             context.report,
             context.stop_requested,
-            self._epoch_ended if self._validate is not None or self._parts.acts_on_epochs else None,
+            self._epoch_ended if self._curves.validates else None,
             lambda: orders.newest,
             lambda number, step: self._rate.take(context, orders, number, step),
             None if self._coupling is None else self._coupling.exchange(self._made.replica.learner, layer),
             self._checkpoints.due,
             self._save,
             lambda found: self._notes.comparison(context, found),
+            self._curves,
         )
         start, end = (self._steps.cursor(step, context.job.seed) for step in (steps.start, steps.stop))
         with Batches(self._spec, start, end, context.group.rank, context.group.size) as batches:

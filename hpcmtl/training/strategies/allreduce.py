@@ -70,6 +70,11 @@ class AllreduceStrategy:
         choice = self._parts.choice
         return StrategyFacts(choice.name, choice.reason, self._parts.compression)
 
+    @property
+    def loss_scale(self) -> float | None:
+        """See `SynchronisationStrategy`."""
+        return self._scale.value if self._scales_loss else None
+
     def gradient_scale(self, global_samples: int) -> float:
         """See `SynchronisationStrategy`.
 

@@ -54,6 +54,11 @@ class SynchronisationStrategy(Protocol):
         """
         ...
 
+    @property
+    def loss_scale(self) -> float | None:
+        """Returns the factor on losses that keeps gradients in the range of fp16; None where there is none."""
+        ...
+
     def gradient_scale(self, global_samples: int) -> float:
         """Returns the factor on each sample's loss for the next step, before its backward pass.
 
