@@ -37,6 +37,15 @@ _OPEN_MPI = {
 }
 """Settings that Open MPI reads when it starts; those of the user stay."""
 
+_OPEN_MPI_WITH_LOSSES = {
+    # The component han, which Open MPI takes between nodes, crashes a second rank when a communicator is revoked that
+    # it has not used yet (null pointer in mca_coll_han_revoke_local; open-mpi/ompi#13640).
+    "OMPI_MCA_coll": "^han",
+}
+"""Further settings where ranks outlive others."""
+
+_MAY_LOSE = "OMPI_MCA_mpi_ft_enable"  # set by mpirun --with-ft ulfm
+
 
 def world() -> MpiCommunicator:
     """Starts MPI, unless it runs already, and returns the communicator of all ranks.
@@ -44,7 +53,8 @@ def world() -> MpiCommunicator:
     Raises:
         EnvironmentUnfitError: if MPI cannot be started, or does not let several threads communicate at once.
     """
-    for name, value in _OPEN_MPI.items():
+    may_lose = os.environ.get(_MAY_LOSE) == "1"
+    for name, value in (_OPEN_MPI | (_OPEN_MPI_WITH_LOSSES if may_lose else {})).items():
         os.environ.setdefault(name, value)
     try:
         from mpi4py import MPI  # starts MPI: that is why it is here and not at the top
@@ -87,7 +97,7 @@ class MpiCommunicator(Communicator):
 
     @property
     def survives_losses(self) -> bool:
-        return os.environ.get("OMPI_MCA_mpi_ft_enable") == "1"  # noqa: SIM112 - set by mpirun --with-ft ulfm
+        return os.environ.get(_MAY_LOSE) == "1"
 
     def send(self, value: Any, dest: int, tag: int = 0) -> None:
         with self._readable(f"send(dest={dest}, tag={tag})"):

@@ -51,6 +51,17 @@ def test_the_reduce_scatter_is_the_butterfly(mpirun, given, algorithm):
     assert done.stdout.splitlines() == [f"algorithm {algorithm}"] * 2
 
 
+@pytest.mark.parametrize(
+    ("given", "components"), [({}, "^han"), ({"HPCMTL_FT": "0"}, ""), ({"OMPI_MCA_coll": "^ucc"}, "^ucc")]
+)
+def test_a_component_that_crashes_survivors_is_left_out(mpirun, given, components):
+    """Where ranks may be lost, Open MPI has read that it is not to take `han`; the user's choice stays."""
+    done = mpirun(2, [sys.executable, str(PROGRAM.with_name("say_setting.py")), "coll"], env=given)
+
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == [f"components {components}"] * 2
+
+
 def test_an_mpi_without_threads_is_refused(mpirun):
     """MPI at a lower thread level is found at the start, with what to do about it."""
     program = "from hpcmtl.communicators import mpi; mpi.world()"

@@ -2,6 +2,7 @@
 
 from events import EXAMPLES, event
 
+from hpcmtl.results.curves.point import TrainingPoint
 from hpcmtl.results.heartbeat import Heartbeat
 from hpcmtl.results.step_progress import StepProgress
 
@@ -33,6 +34,31 @@ def takes_heartbeats_at_any_time(sink):
     sink.close()
 
 
+def takes_points_at_any_time(sink):
+    """Points of curves may come of any task, again for the same steps, and with whatever was measured."""
+    full = TrainingPoint(
+        step=4,
+        epoch=1,
+        at=1.7e9,
+        ends_epoch=True,
+        losses={"a.loss": 0.5, "b.loss": 1e-30},
+        metrics={"a.val_accuracy": 0.5, "b.val_auc": None},
+        learning_rate=1e-3,
+        samples_per_second=1e5,
+        gradient_norm=2.0,
+        loss_scale=1024.0,
+        skipped_steps=2,
+        weights={"a": 0.25, "b": 0.75},
+        cosines=((1.0, -0.5), (-0.5, 1.0)),
+    )
+    for point in (TrainingPoint(step=1), full, full, TrainingPoint(step=2, at=1.7e9)):
+        sink.on_point("t", point)
+    sink.on_event(event("layer_started", task="t", layer=0, layers=2, first_rank=0, ranks=2), 1.7e9)
+    sink.on_point("t", full)
+    sink.on_point("another", full)
+    sink.close()
+
+
 def closes_without_anything(sink):
     """A run may end before anything has happened."""
     sink.close()
@@ -42,5 +68,6 @@ CHECKS = (
     takes_every_event,
     takes_progress_at_any_time,
     takes_heartbeats_at_any_time,
+    takes_points_at_any_time,
     closes_without_anything,
 )

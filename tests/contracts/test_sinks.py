@@ -6,7 +6,9 @@ import pytest
 import sink_suite
 from plans import SMALL_PLAN
 
+from hpcmtl.results.rundir.directory import RunDirectory
 from hpcmtl.results.sinks.base import IgnoringSink
+from hpcmtl.results.sinks.curve_writer import CurveWriter
 from hpcmtl.results.sinks.ledger_writer import LedgerWriter
 from hpcmtl.results.sinks.log_warnings import LogWarnings
 from hpcmtl.results.sinks.status_file import StatusFile
@@ -16,6 +18,7 @@ TIMING = {"seconds_between_heartbeats": 5.0, "suspect_after": 30.0}
 SINKS = {
     "base": lambda _folder: IgnoringSink(),
     "ledger": lambda folder: LedgerWriter(folder / "events.jsonl"),
+    "curves": lambda folder: CurveWriter(RunDirectory(folder)),
     "log": lambda _folder: LogWarnings(),
     "status file": lambda folder: StatusFile(folder / "status.json", SMALL_PLAN, ["a", "a", "b", "b"], TIMING),
     "plain": lambda _folder: Terminal(open_display("plain", io.StringIO())),

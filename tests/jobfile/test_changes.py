@@ -65,7 +65,7 @@ def test_a_key_of_a_section_that_defaults_give_changes_it_for_the_task_alone(def
 
 
 def test_null_removes_a_key():
-    """What `extends` does with null, `--set` does: a task goes, and a key of inherited defaults; others are told."""
+    """`--set` takes null as `extends` does: a task goes, and a key of inherited defaults; others are told."""
     job = {**JOB, "defaults": {"optimizer": {"name": "sgd", "clip": 1}}}
 
     assert changed(job, {"tasks.digit": None})["tasks"] == {}

@@ -73,7 +73,7 @@ def test_a_sound_job_leaves_nothing_behind(family_file):
     ],
 )
 def test_a_sweep_that_cannot_be_submitted_is_not_sound(family_file, sweep, said):
-    """What `submit --array` refuses, `validate` refuses."""
+    """`validate` refuses what `submit --array` refuses."""
     job = yaml.safe_load(family_file.read_text())
     family_file.write_text(yaml.safe_dump({**job, "sweep": sweep}))
 

@@ -71,6 +71,8 @@ def from_fields(values: Mapping[str, Any]) -> TrainingPoint:
     """Returns the point with fields that came from JSON; unknown fields are ignored.
 
     Raises:
-        TypeError: there is no step.
+        TypeError: there is no step, or a step or time that is no number.
     """
+    if type(values.get("step")) is not int or not isinstance(values.get("at", 0.0), int | float):
+        raise TypeError(f"a point needs a step and a time that are numbers: {values}")
     return TrainingPoint(**{name: value for name, value in values.items() if name in _FIELDS})

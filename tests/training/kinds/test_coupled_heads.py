@@ -37,7 +37,7 @@ def parsed(heads=None, **keys):
             "heads wait for each other's outputs: digit -> parity -> digit",
         ),
         ({"parity": {**PARITY, "inputs": ["digit", "digit"]}}, {}, "heads.parity", "name each once"),
-        ({"parity": {**PARITY, "inputs": []}}, {}, "heads.parity.inputs", "at least 1"),
+        ({"parity": {**PARITY, "inputs": []}}, {}, "heads.parity.inputs", "write one value or more"),
         ({"parity": {**PARITY, "gradient": "stop"}}, {}, "heads.parity", "there are none; leave it out"),
         ({"trunk": PARITY, "parity": {**PARITY, "inputs": ["trunk"]}}, {}, "heads.trunk", "give it another one"),
         ({}, {"consistency": {"digit": AGREE}}, "consistency.digit", "is the name of a head as well"),
