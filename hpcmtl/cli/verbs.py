@@ -15,6 +15,7 @@ from hpcmtl.cli import (
     conclude,
     data,
     doctor,
+    history,
     logs,
     plan,
     prune,
@@ -50,6 +51,7 @@ app.command("resume", cls=VerbCommand)(run.resume)
 app.command("status", cls=VerbCommand)(status.status)
 app.command("logs", cls=VerbCommand)(logs.logs)
 app.command("wait", cls=VerbCommand)(status.wait)
+app.command("history", cls=VerbCommand)(history.history)
 app.command("compare", cls=VerbCommand)(compare.compare)
 app.command("prune", cls=VerbCommand)(prune.prune)
 app.command("verify", cls=VerbCommand)(verify.verify)
