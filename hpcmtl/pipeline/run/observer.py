@@ -9,6 +9,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from hpcmtl.dispatch.health.failure_detector import PATIENCE
+from hpcmtl.results.curves.repeats import SentPoints
 from hpcmtl.results.ledger import read_events
 from hpcmtl.results.run_state import fold
 from hpcmtl.results.sinks.curve_writer import CurveWriter
@@ -47,6 +48,7 @@ class RunObserver:
 
     def __init__(self, ledger: Sink, sinks: Iterable[Sink], state: RunState) -> None:
         self._ledger, self._sinks, self.state = ledger, list(sinks), state
+        self._sent = SentPoints()
 
     def __enter__(self) -> Self:
         return self
@@ -78,8 +80,10 @@ class RunObserver:
     def add_points(self, points: TaskPoints) -> None:
         """Shows new points of the curves of a task."""
 
+        new = self._sent.new(points.task, points.points)
+
         def show(sink: Sink) -> None:
-            for point in points.points:
+            for point in new:
                 sink.on_point(points.task, point)
 
         for sink in list(self._sinks):
