@@ -79,7 +79,6 @@ class RunObserver:
 
     def add_points(self, points: TaskPoints) -> None:
         """Shows new points of the curves of a task."""
-
         new = self._sent.new(points.task, points.points)
 
         def show(sink: Sink) -> None:
