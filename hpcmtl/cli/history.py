@@ -29,7 +29,7 @@ Tasks = Annotated[
 All = Annotated[
     bool, typer.Option("--all", help="Show learning rate, speed, gradient norm, weights and cosines as well.")
 ]
-Csv = Annotated[
+PointsFile = Annotated[
     Path | None, typer.Option("--csv", metavar="FILE", help="Write all points to this file.", show_default=False)
 ]
 
@@ -42,7 +42,7 @@ def history(  # noqa: PLR0917 - options of the command line, given by name
     run: Run,
     tasks: Tasks = None,
     everything: All = False,
-    file: Csv = None,
+    file: PointsFile = None,
     runs: RunsDirectory = Path("runs"),
     as_json: Json = False,
 ) -> None:
