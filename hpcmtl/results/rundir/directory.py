@@ -91,6 +91,21 @@ class RunDirectory:
         return self.path / "curves"
 
     @property
+    def tensorboard(self) -> Path:
+        """Event files of TensorBoard, by task; only with ``track: [tensorboard]``."""
+        return self.path / "tensorboard"
+
+    @property
+    def metrics_file(self) -> Path:
+        """The newest values as OpenMetrics text; only with ``track: [openmetrics]``."""
+        return self.path / "metrics.prom"
+
+    @property
+    def trace_file(self) -> Path:
+        """The course of the run as a Chrome trace; only with ``track: [trace]``."""
+        return self.path / "trace.json"
+
+    @property
     def logs(self) -> Path:
         """The log files, one for each rank."""
         return self.path / "logs"
