@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from hpcmtl.report.facts.timeline import Timeline
-    from hpcmtl.results.events import LayerOver
     from hpcmtl.results.ledger import LedgerEntry
 
 
@@ -44,7 +43,7 @@ def time_spent(entries: Sequence[LedgerEntry], course: Timeline) -> TimeSpent:
     )
 
 
-def _stepping(over: LayerOver) -> float:
+def _stepping(over: events.LayerOver) -> float:
     return over.ranks * over.steps * over.step_seconds
 
 
@@ -60,7 +59,7 @@ def _checkpoints(entries: Sequence[LedgerEntry]) -> tuple[float, int]:
     return held, size
 
 
-def _sum(overs: Iterable[LayerOver], fact: str) -> float | None:
+def _sum(overs: Iterable[events.LayerOver], fact: str) -> float | None:
     found = [_number(over.facts[fact]) for over in overs if fact in over.facts]
     return sum(found) if found else None
 
