@@ -15,6 +15,7 @@ from hpcmtl.cli import (
     conclude,
     data,
     doctor,
+    export,
     history,
     logs,
     plan,
@@ -61,6 +62,7 @@ app.command("pause", cls=VerbCommand)(steer.pause)
 app.command("unpause", cls=VerbCommand)(steer.unpause)
 app.command("cancel", cls=VerbCommand)(cancel.cancel)
 app.add_typer(data.app, name="data")
+app.add_typer(export.app, name="export")
 
 
 @app.command("doctor", cls=VerbCommand)

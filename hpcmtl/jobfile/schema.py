@@ -107,6 +107,10 @@ class Merge(Spec):
     )
 
 
+Track = Literal["tensorboard", "openmetrics", "trace"]
+"""What a run writes beside its own files."""
+
+
 class Job(Spec):
     """A family of dependent tasks."""
 
@@ -132,6 +136,11 @@ class Job(Spec):
     )
     stage: Literal["scratch"] | None = Field(
         default=None, description="`scratch`: each node copies the data files to its folder for temporary files"
+    )
+    track: tuple[Track, ...] = Field(
+        default=(),
+        description="`tensorboard`: event files of the curves; `openmetrics`: the newest values for monitoring; "
+        "`trace`: the course of the run as a Chrome trace, at its end",
     )
     slurm: JobSlurm | None = Field(
         default=None, description="what `hpcmtl submit` asks for; no part of what is trained"

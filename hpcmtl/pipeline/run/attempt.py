@@ -6,6 +6,7 @@ import logging
 import math
 import shutil
 import socket
+import sys
 import time
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta, timezone
@@ -51,6 +52,8 @@ from hpcmtl.results.rundir.directory import (
     write_text_atomically,
 )
 from hpcmtl.results.rundir.leftovers import remove_orphans
+from hpcmtl.results.sinks.terminal import Terminal, open_display
+from hpcmtl.results.sinks.tracked import tracked_by
 from hpcmtl.training.session import checkpoints_of
 
 if TYPE_CHECKING:
@@ -269,10 +272,11 @@ def _note_environment(planned: Planned) -> None:
 
 
 def _observer(planned: Planned) -> RunObserver:
-    """Opens the ledger, the display and the status file of the attempt."""
-    mode, width = planned.options.progress, planned.options.width
-    plan, hosts = planned.plan.to_dict(), planned.facts.hosts
-    return open_observer(planned.directory, plan, hosts, planned.heartbeat, mode=mode, width=width)
+    """Opens the ledger, the display and the other sinks of the attempt."""
+    job, directory = planned.prepared.job, planned.directory
+    display = Terminal(open_display(planned.options.progress, sys.stderr, planned.options.width))
+    sinks = [display, *tracked_by(job.track, directory, job.job)]
+    return open_observer(directory, planned.plan.to_dict(), planned.facts.hosts, planned.heartbeat, sinks)
 
 
 def _coordinator(planned: Planned, job: ExtensibleJob, observer: RunObserver) -> Coordinator:

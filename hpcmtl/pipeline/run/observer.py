@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import sys
 import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
@@ -16,7 +15,6 @@ from hpcmtl.results.sinks.curve_writer import CurveWriter
 from hpcmtl.results.sinks.ledger_writer import LedgerWriter
 from hpcmtl.results.sinks.log_warnings import LogWarnings
 from hpcmtl.results.sinks.status_file import StatusFile
-from hpcmtl.results.sinks.terminal import Terminal, open_display
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -31,7 +29,6 @@ if TYPE_CHECKING:
     from hpcmtl.results.run_state import RunState
     from hpcmtl.results.rundir.directory import RunDirectory
     from hpcmtl.results.sinks.base import Sink
-    from hpcmtl.results.sinks.terminal import Mode
     from hpcmtl.results.step_progress import StepProgress
 
 _log = logging.getLogger(__name__)
@@ -109,19 +106,16 @@ def open_observer(
     plan: Mapping[str, Any],
     hosts: Sequence[str],
     interval: float,
-    *,
-    mode: Mode,
-    width: int | None,
+    further: Iterable[Sink],
 ) -> RunObserver:
-    """Opens the ledger of a run and all sinks.
+    """Opens the ledger of a run and its sinks.
 
     Args:
         directory: the run directory.
         plan: layer plan, as in `plan.json`.
         hosts: host of each rank.
         interval: seconds between the heartbeats of a rank.
-        mode: form in which progress is shown on stderr.
-        width: columns of the terminal; None to find out.
+        further: sinks beside those that every run has.
 
     Raises:
         InputError: the ledger is damaged, or another process has it open.
@@ -133,6 +127,6 @@ def open_observer(
         StatusFile(directory.status_file, plan, hosts, timing, past),
         CurveWriter(directory),
         LogWarnings(),
-        Terminal(open_display(mode, sys.stderr, width)),
+        *further,
     ]
     return RunObserver(ledger, sinks, fold(past))

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
     from hpcmtl.results.curves.point import TrainingPoint
 
+    _Found = dict[str, tuple[list[int], list[float], list[float]]]
+
 
 @dataclass(frozen=True)
 class Series:
@@ -23,11 +25,13 @@ class Series:
             ``cosine.<objective>.<objective>``.
         steps: number of optimizer steps of the task done, ascending.
         values: one value for each of them.
+        times: time of each, in seconds since 1970.
     """
 
     name: str
     steps: Sequence[int] = field(default_factory=list)
     values: Sequence[float] = field(default_factory=list)
+    times: Sequence[float] = field(default_factory=list)
 
     @property
     def best(self) -> tuple[int, float] | None:
@@ -49,7 +53,7 @@ def series_of(points: Iterable[TrainingPoint]) -> dict[str, Series]:
     points = list(points)
     steps = [point for point in points if not point.ends_epoch]
     ends = [point for point in points if point.ends_epoch]
-    found: dict[str, tuple[list[int], list[float]]] = {}
+    found: _Found = {}
     for point in steps or ends:
         _add(found, point, point.losses.items())
     for point in ends:
@@ -59,13 +63,12 @@ def series_of(points: Iterable[TrainingPoint]) -> dict[str, Series]:
     return {name: Series(name, *values) for name, values in found.items()}
 
 
-def _add(
-    found: dict[str, tuple[list[int], list[float]]], point: TrainingPoint, values: Iterable[tuple[str, float]]
-) -> None:
+def _add(found: _Found, point: TrainingPoint, values: Iterable[tuple[str, float]]) -> None:
     for name, value in values:
-        at, series = found.setdefault(name, ([], []))
-        at.append(point.step)
+        steps, series, times = found.setdefault(name, ([], [], []))
+        steps.append(point.step)
         series.append(value)
+        times.append(point.at)
 
 
 def _others(point: TrainingPoint) -> Iterator[tuple[str, float]]:

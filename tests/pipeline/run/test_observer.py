@@ -1,6 +1,7 @@
 """Everything that happens in a run is in the ledger, and is passed to the sinks."""
 
 import json
+import sys
 
 import pytest
 from events import EXAMPLES, event
@@ -12,6 +13,7 @@ from hpcmtl.results.run_state import RunState
 from hpcmtl.results.rundir.directory import create
 from hpcmtl.results.sinks.base import IgnoringSink
 from hpcmtl.results.sinks.ledger_writer import LedgerWriter
+from hpcmtl.results.sinks.terminal import Terminal, open_display
 from hpcmtl.results.step_progress import StepProgress
 
 HOSTS = ["a", "a", "b", "b"]
@@ -43,7 +45,7 @@ class Listing(IgnoringSink):
 def test_events(tmp_path, capfd, caplog, mode):
     """Every event is in the ledger, in order; people see the ends of tasks and warnings; the status file is written."""
     directory = create(tmp_path, "job")
-    with open_observer(directory, SMALL_PLAN, HOSTS, 5.0, mode=mode, width=100) as observer:
+    with open_observer(directory, SMALL_PLAN, HOSTS, 5.0, [Terminal(open_display(mode, sys.stderr, 100))]) as observer:
         for each in EXAMPLES:
             observer.record(each)
         observer.progressed(StepProgress("a", 0, 0, 1.0, 10.0, 0.5))
