@@ -1,4 +1,4 @@
-"""What a task has come to so far, from its result."""
+"""The values of a task so far, from its result."""
 
 from __future__ import annotations
 

@@ -97,7 +97,7 @@ class TaskHandle(TaskOutcome):
     def network(self) -> Any:
         """Returns the trained network as its framework has it, on the CPU and ready for inference.
 
-        That is a `torch.nn.Module` or a Gluon block. Its framework is imported by this call. `outputs` runs it on
+        That is a module or block of its own framework, which this call imports. `outputs` runs it on
         samples as the data file has them.
 
         Raises:

@@ -30,6 +30,6 @@ def test_the_scripts_run(tmp_path: Path) -> None:
         said.append(done.stdout)
 
     assert said[0].startswith("complete {'val_accuracy': ")
-    assert "Linear(in_features=784, out_features=64" in said[0]
+    assert "in_features=784, out_features=64" in said[0]
     assert said[1].splitlines()[0].startswith("digit complete ")
     assert (tmp_path / "digit.csv").read_text().startswith("step,epoch,at,ends_epoch,")
