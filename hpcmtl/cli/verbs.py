@@ -17,6 +17,7 @@ from hpcmtl.cli import (
     doctor,
     history,
     logs,
+    manual,
     plan,
     prune,
     run,
@@ -61,6 +62,7 @@ app.command("pause", cls=VerbCommand)(steer.pause)
 app.command("unpause", cls=VerbCommand)(steer.unpause)
 app.command("cancel", cls=VerbCommand)(cancel.cancel)
 app.add_typer(data.app, name="data")
+app.command("help", cls=VerbCommand)(manual.help_)
 
 
 @app.command("doctor", cls=VerbCommand)
