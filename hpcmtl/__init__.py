@@ -11,20 +11,22 @@ from typing import TYPE_CHECKING, Any
 from hpcmtl._version import __version__
 
 if TYPE_CHECKING:
+    from hpcmtl import client as client
+    from hpcmtl.client.opening import run_job as run
     from hpcmtl.jobfile.in_code import JobInCode as Job
     from hpcmtl.jobfile.in_code import make_task as Task
-    from hpcmtl.pipeline.run.entry import run as run
     from hpcmtl.pipeline.run.options import RunOptions as RunOptions
     from hpcmtl.training.artifacts.load import load as load
 
-__all__ = ["Job", "RunOptions", "Task", "__version__", "load", "run"]
+__all__ = ["Job", "RunOptions", "Task", "__version__", "client", "load", "run"]
 
-_PUBLIC = {
+_PUBLIC = {  # name -> module and attribute; the module itself without one
+    "client": ("hpcmtl.client", ""),
     "load": ("hpcmtl.training.artifacts.load", "load"),
     "Job": ("hpcmtl.jobfile.in_code", "JobInCode"),
     "Task": ("hpcmtl.jobfile.in_code", "make_task"),
     "RunOptions": ("hpcmtl.pipeline.run.options", "RunOptions"),
-    "run": ("hpcmtl.pipeline.run.entry", "run"),
+    "run": ("hpcmtl.client.opening", "run_job"),
 }
 
 
@@ -37,7 +39,8 @@ def __getattr__(name: str) -> Any:
             hint = nearest(name, _PUBLIC)
         raise AttributeError(f"module 'hpcmtl' has no attribute {name!r}{hint}")
     module, attribute = _PUBLIC[name]
-    return getattr(importlib.import_module(module), attribute)
+    found = importlib.import_module(module)
+    return getattr(found, attribute) if attribute else found
 
 
 def __dir__() -> list[str]:

@@ -144,6 +144,8 @@ install_packages() {
     # An editable package is compiled when it is imported first, and each time if PYTHONDONTWRITEBYTECODE is set: a third
     # of the time of its import.
     step "bytecode of hpcmtl" "$venv/bin/python" -m compileall -q "$root/hpcmtl"
+    mkdir -p "$venv/share/man/man1" # where `man hpcmtl` looks if $venv/bin is on the PATH
+    "$venv/bin/python" -m hpcmtl help --man >"$venv/share/man/man1/hpcmtl.1"
     if wants train && [ -n "$cuda" ]; then
         step "MXNet for CUDA $cuda" "${pip[@]}" "mxnet-cu$cuda==1.9.1"
     fi

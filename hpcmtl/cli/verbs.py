@@ -18,6 +18,7 @@ from hpcmtl.cli import (
     export,
     history,
     logs,
+    manual,
     plan,
     prune,
     run,
@@ -63,6 +64,7 @@ app.command("unpause", cls=VerbCommand)(steer.unpause)
 app.command("cancel", cls=VerbCommand)(cancel.cancel)
 app.add_typer(data.app, name="data")
 app.add_typer(export.app, name="export")
+app.command("help", cls=VerbCommand)(manual.help_)
 
 
 @app.command("doctor", cls=VerbCommand)

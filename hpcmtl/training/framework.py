@@ -32,6 +32,10 @@ class Network(Protocol):
         """See `Learner`."""
         ...
 
+    def unwrapped(self) -> Any:
+        """Returns the network as the framework has it, ready for inference; it shares the parameters."""
+        ...
+
     def load_parameters(self, state: Mapping[str, np.ndarray[Any, Any]]) -> None:
         """Overwrites all parameters by those of a state (names that begin with `PARAMETERS`)."""
         ...

@@ -177,6 +177,9 @@ class NumpyNetwork:
             heads = [build(head, code, self._store, f"heads.{name}.") for name, head in network.heads]
             self._heads, self._parts = [head for head, _ in heads], {"trunk": self._trunk}
 
+    def unwrapped(self) -> NumpyNetwork:
+        return self
+
     def outputs(self, inputs: Arrays, part: str | None = None) -> Arrays:
         samples = inputs["input"].astype(np.float32)
         if part is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -189,7 +189,7 @@ def _run_claimed(
             return _Abandoned(channels.abandoned, channels.comms.main, planned.directory.path)
         if isinstance(result, NoSpaceError):
             raise result
-        return result
+        return replace(result, directory=str(planned.directory.path))
     finally:
         faults.disarm()
         close_logs()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING, cast
 
 from hpcmtl.errors import ExitCode, InputError, Problem
@@ -30,10 +31,11 @@ def read_result(resume_point: ResumePoint) -> JobResult:
     assert resume_point.directory is not None
     file = resume_point.directory.results_file
     try:
-        return from_dict(json.loads(file.read_text(encoding="utf-8")))
+        result = from_dict(json.loads(file.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         message = f"all tasks are complete by the ledger, but this record cannot be read: {error}"
         raise InputError([Problem(str(file), message)]) from error
+    return replace(result, directory=str(resume_point.directory.path))
 
 
 def result_of(job: Job, state: RunState, started: datetime, seconds: float, attempt: RunAttempt) -> JobResult:
@@ -46,7 +48,7 @@ def result_of(job: Job, state: RunState, started: datetime, seconds: float, atte
         seconds: seconds that the attempt took.
         attempt: number and name of the attempt.
     """
-    tasks = tuple(_task_result(name, task.kind, state.task(name)) for name, task in job.tasks.items())
+    tasks = tuple(task_result(name, task.kind, state.task(name)) for name, task in job.tasks.items())
     status: JobStatus = "stopped"
     if all(task.status == "complete" for task in tasks):
         status = "complete"
@@ -75,7 +77,8 @@ def exit_code(result: JobResult) -> ExitCode:
     }[result.status]
 
 
-def _task_result(name: str, kind: str, task: TaskHistory) -> TaskResult:
+def task_result(name: str, kind: str, task: TaskHistory) -> TaskResult:
+    """Returns the result of a task so far; one that has not ended counts as stopped."""
     layers = task.outcomes
     last = layers[-1] if layers else None
     metrics = {

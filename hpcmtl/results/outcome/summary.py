@@ -98,6 +98,8 @@ class JobResult:
         attempt: number of the attempt. `started` and `seconds` are those of this attempt, the seconds and steps of the
             tasks those of all attempts.
         attempt_id: name of the attempt, see `RunAttempt`.
+        directory: run directory, in the process that ran the job; empty elsewhere. It is not in the record, as it may
+            be moved.
     """
 
     job: str
@@ -109,6 +111,7 @@ class JobResult:
     message: str = ""
     attempt: int = 1
     attempt_id: str = ""
+    directory: str = dataclasses.field(default="", compare=False)
 
     def __getitem__(self, task: str) -> TaskResult:
         """Returns the result of a task by its name.
@@ -125,6 +128,7 @@ class JobResult:
 def to_dict(result: JobResult) -> dict[str, Any]:
     """Returns the contents of `results.json`: the fields by name, tasks as an object by their names."""
     fields = dataclasses.asdict(result)
+    del fields["directory"]
     fields["tasks"] = {task.pop("name"): task for task in fields["tasks"]}
     return fields
 

@@ -75,6 +75,10 @@ class GluonNetwork:
         made = outputs_of(self.block, samples)
         return {name: output.asnumpy() for name, output in zip(self.names, made, strict=True)}
 
+    def unwrapped(self) -> Any:
+        """See `Network`: the block."""
+        return self.block
+
     def constants(self) -> list[Any]:
         """Returns the NDArrays that a training pass may change: running statistics and constants."""
         return [each.data() for each in self.block.collect_params().values() if each.grad_req == "null"]

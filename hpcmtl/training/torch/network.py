@@ -88,6 +88,11 @@ class TorchNetwork:
             made = outputs_of(self.module, samples)
         return {name: array_of(output) for name, output in zip(self.names, made, strict=True)}
 
+    def unwrapped(self) -> Any:
+        """See `Network`: the module."""
+        self.set_training(active=False)
+        return self.module
+
     def parameter_arrays(self) -> Arrays:
         """Returns copies of all parameters and buffers, under names that begin with `PARAMETERS`.
 
