@@ -76,7 +76,7 @@ def test_an_ended_run(run, monkeypatch, capsys):
     run.results_file.unlink()
     _, without, _ = said(monkeypatch, capsys)
 
-    assert "small: complete, 1 of 1 tasks complete, 4 ranks, 9.0 s" in with_results
+    assert "small: complete, 1 of 1 task complete, 4 ranks, 9.0 s" in with_results
     assert "small: complete, 0 of 2 tasks complete" in without
     assert "ended 20" in with_results
     assert "ended 20" in without
@@ -91,7 +91,7 @@ def test_watching_ends_with_the_job(run, monkeypatch, capsys):
     ending.join()
 
     assert code == 0
-    assert "small: complete, 1 of 1 tasks complete" in out
+    assert "small: complete, 1 of 1 task complete" in out
 
 
 def test_what_is_no_run(run, tmp_path, monkeypatch, capsys):

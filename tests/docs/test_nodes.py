@@ -32,5 +32,5 @@ def test_the_page_leads_to_a_copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         assert done.returncode == 0, done.stdout + done.stderr
         said += done.stdout + done.stderr
 
-    assert "1 of 1 tasks complete" in said
+    assert "1 of 1 task complete" in said
     assert "shades.h5 is copied to" in said

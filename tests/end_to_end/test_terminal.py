@@ -64,7 +64,7 @@ def test_bars_and_table(folder):
     assert "━" in said
     assert re.search(r"digit .*%.*layer [12]/2.*samples/s.*2 ranks", plain)
     assert "\x1b[32mcomplete" in said
-    assert plain.rindex("1 of 1 tasks complete") > plain.rindex("samples/s")
+    assert plain.rindex("1 of 1 task complete") > plain.rindex("samples/s")
 
 
 def test_stdout_in_a_file(folder):
@@ -74,7 +74,7 @@ def test_stdout_in_a_file(folder):
 
     assert "━" in said
     assert "\x1b" not in (folder / "table.txt").read_text()
-    assert "1 of 1 tasks complete" in (folder / "table.txt").read_text()
+    assert "1 of 1 task complete" in (folder / "table.txt").read_text()
 
 
 def test_no_color(folder):
@@ -82,5 +82,5 @@ def test_no_color(folder):
     said = on_terminal(folder, NO_COLOR="1")
     colours = re.findall(r"\x1b\[(?:3[0-7]|9[0-7]|38;[0-9;]+)m", said)
 
-    assert "1 of 1 tasks complete" in said
+    assert "1 of 1 task complete" in said
     assert colours == []

@@ -5,9 +5,11 @@ from __future__ import annotations
 import dataclasses
 import itertools
 from collections.abc import Mapping  # noqa: TC003 - pydantic reads the annotations
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from hpcmtl.errors import nearest
+from hpcmtl.results.format import counted
 from hpcmtl.results.outcome.affinity import Affinity  # noqa: TC001 - pydantic reads the annotations
 
 if TYPE_CHECKING:
@@ -189,7 +191,8 @@ def _closing_lines(result: JobResult) -> list[Text]:
     complete = sum(task.status == "complete" for task in result.tasks)
     head = Text(f"{result.job}: ")
     head.append(result.status, _STYLES[result.status])
-    head.append(f", {complete} of {len(result.tasks)} tasks complete, {_ranks(result.ranks)}, {result.seconds:.1f} s")
+    tasks = f"{complete} of {counted(len(result.tasks), 'task')}"
+    head.append(f", {tasks} complete, {counted(result.ranks, 'rank')}, {result.seconds:.1f} s")
     if result.attempt > 1:
         head.append(f", attempt {result.attempt}")
     reasons = [Text(f"{task.name} {task.status}: {task.message}") for task in result.tasks if task.message]
@@ -203,8 +206,16 @@ def _closing_lines(result: JobResult) -> list[Text]:
         for task in result.tasks
         if task.affinity
     ]
-    return [head, *([Text(result.message)] if result.message else []), *reasons, *groups]
+    return [head, *([Text(result.message)] if result.message else []), *reasons, *groups, *_further(result)]
 
 
-def _ranks(count: int) -> str:
-    return "1 rank" if count == 1 else f"{count} ranks"
+def _further(result: JobResult) -> list[Text]:
+    """Returns a line on the place of the results, and on the command that follows."""
+    from rich.text import Text
+
+    if not result.directory:
+        return []
+    run = Path(result.directory)
+    if result.status == "complete":
+        return [Text(f"{run}: results, artifacts and curves (`hpcmtl history {run.name}`)")]
+    return [Text(f"{run}: `hpcmtl resume {run}` goes on from there")]

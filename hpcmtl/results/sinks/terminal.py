@@ -13,15 +13,17 @@ from hpcmtl.results.events import LayerOver, LayerRestarted, LayerStarted, TaskE
 from hpcmtl.results.sinks.base import IgnoringSink
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from rich.progress import TaskID
 
+    from hpcmtl.results.curves.point import TrainingPoint
     from hpcmtl.results.events import RunEvent
     from hpcmtl.results.outcome.summary import TaskStatus
     from hpcmtl.results.step_progress import StepProgress
 
 SECONDS_BETWEEN_LINES = 10.0
+_FACTS = ("layer", "epoch", "loss", "metric", "speed", "ranks")
 
 Mode = Literal["live", "plain", "quiet"]
 
@@ -40,6 +42,9 @@ class Display(Protocol):
 
     def task_ended(self, task: str, status: TaskStatus, message: str = "") -> None:
         """Shows the end of a task, also of one that never started; `message` is the reason if it did not complete."""
+
+    def measured(self, task: str, metrics: Mapping[str, float | None]) -> None:
+        """Shows the metrics of the newest validation of a task."""
 
     def close(self) -> None:
         """Leaves the terminal as it was; no other call follows."""
@@ -63,6 +68,11 @@ class Terminal(IgnoringSink):
     def on_progress(self, progress: StepProgress) -> None:
         """See `Sink`."""
         self._display.step(progress)
+
+    def on_point(self, task: str, point: TrainingPoint) -> None:
+        """See `Sink`."""
+        if point.metrics:
+            self._display.measured(task, point.metrics)
 
     def close(self) -> None:
         """See `Sink`."""
@@ -94,6 +104,7 @@ class _Running:
     layers: int
     ranks: int
     latest: StepProgress | None = None
+    metric: str = ""
 
     @property
     def fraction(self) -> float:
@@ -107,6 +118,7 @@ class _Running:
             "layer": f"layer {self.layer + 1}/{self.layers}",
             "epoch": f"epoch {step.epoch + 1}" if step else "",
             "loss": f"loss {step.loss:.3g}" if step and step.loss is not None else "",
+            "metric": self.metric,
             "speed": f"{_short(step.samples_per_second)} samples/s" if step else "",
             "ranks": "1 rank" if self.ranks == 1 else f"{self.ranks} ranks",
         }
@@ -119,8 +131,10 @@ class _RunningTasks:
     clock: Callable[[], float]
     running: dict[str, _Running] = field(default_factory=dict)
     started: dict[str, float] = field(default_factory=dict)
+    metrics: dict[str, str] = field(default_factory=dict)
 
     def start(self, task: str, running: _Running) -> None:
+        running.metric = self.metrics.get(task, "")
         self.running[task] = running
         self.started.setdefault(task, self.clock())
 
@@ -131,6 +145,14 @@ class _RunningTasks:
             return False
         running.latest = progress
         return True
+
+    def measured(self, task: str, metrics: Mapping[str, float | None]) -> bool:
+        """Notes the first metric that has a value; returns whether the task runs."""
+        found = next((f"{name} {value:.3g}" for name, value in metrics.items() if value is not None), "")
+        self.metrics[task] = found
+        if task in self.running:
+            self.running[task].metric = found
+        return task in self.running
 
     def end(self, task: str, status: TaskStatus, message: str) -> str:
         """Removes a task and returns its last line."""
@@ -163,6 +185,9 @@ class _PlainDisplay:
     def task_ended(self, task: str, status: TaskStatus, message: str = "") -> None:
         self._write(self._tasks.end(task, status, message))
 
+    def measured(self, task: str, metrics: Mapping[str, float | None]) -> None:
+        self._tasks.measured(task, metrics)
+
     def close(self) -> None:
         self._stream.flush()
 
@@ -176,18 +201,19 @@ class _LiveDisplay:
 
     def __init__(self, stream: TextIO, width: int | None, clock: Callable[[], float]) -> None:
         from rich.console import Console  # here, as most ranks and commands draw nothing
-        from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
+        from rich.progress import BarColumn, TaskProgressColumn, TextColumn
 
         from hpcmtl.results.sinks.name_column import NameColumn
+        from hpcmtl.results.sinks.whole_lines import WholeLines
 
         self._tasks = _RunningTasks(clock)
         self._bar_of: dict[str, TaskID] = {}
-        self._bars = Progress(
+        self._bars = WholeLines(
             # The name is the column that shrinks first; the others keep their width.
             NameColumn(),
             BarColumn(bar_width=None),
             TaskProgressColumn(),
-            *(TextColumn(f"{{task.fields[facts][{fact}]}}") for fact in ("layer", "epoch", "loss", "speed", "ranks")),
+            *(TextColumn(f"{{task.fields[facts][{fact}]}}") for fact in _FACTS),
             console=Console(file=stream, force_terminal=True, width=width),
             refresh_per_second=4,  # the drawing thread shares its core with training
             transient=True,
@@ -212,6 +238,10 @@ class _LiveDisplay:
         self._erase(task)
         line = self._tasks.end(task, status, message)
         self._bars.console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+    def measured(self, task: str, metrics: Mapping[str, float | None]) -> None:
+        if self._tasks.measured(task, metrics):
+            self._draw(task)
 
     def close(self) -> None:
         self._bars.stop()
@@ -240,6 +270,9 @@ class _QuietDisplay:
         pass
 
     def task_ended(self, task: str, status: TaskStatus, message: str = "") -> None:
+        pass
+
+    def measured(self, task: str, metrics: Mapping[str, float | None]) -> None:
         pass
 
     def close(self) -> None:

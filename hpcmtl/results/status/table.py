@@ -10,7 +10,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from hpcmtl.results.format import duration
+from hpcmtl.results.format import counted, duration
 from hpcmtl.results.outcome.affinity import Affinity
 
 if TYPE_CHECKING:
@@ -62,7 +62,8 @@ def _head(status: Mapping[str, Any]) -> Iterator[Text]:
     state = status.get("state", status["status"])
     head.append(state, _STYLES.get(state, ""))
     head.append(
-        f", {complete} of {len(tasks)} tasks complete, {_ranks(status['ranks'])}, {duration(status['seconds'])}"
+        f", {complete} of {counted(len(tasks), 'task')} complete, {counted(status['ranks'], 'rank')}, "
+        f"{duration(status['seconds'])}"
     )
     yield head
     if status["ended"]:
@@ -147,7 +148,3 @@ def _remarks(status: Mapping[str, Any]) -> Iterator[Text]:
             yield Text(f"{name} {task['status']}: {task['message']}")
         if task.get("affinity"):
             yield Text(f"{name}: gradients suggest the groups {Affinity(**task['affinity']).text}")
-
-
-def _ranks(count: int) -> str:
-    return "1 rank" if count == 1 else f"{count} ranks"

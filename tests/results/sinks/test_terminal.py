@@ -5,8 +5,10 @@ import re
 import sys
 
 import pytest
+from events import event
 
-from hpcmtl.results.sinks.terminal import SECONDS_BETWEEN_LINES, open_display
+from hpcmtl.results.curves.point import TrainingPoint
+from hpcmtl.results.sinks.terminal import SECONDS_BETWEEN_LINES, Terminal, open_display
 from hpcmtl.results.step_progress import StepProgress
 
 
@@ -155,7 +157,7 @@ def test_live_draws_a_bar_a_running_task_on_a_stream_that_is_no_terminal():
 
     digit = next(line for line in words(stream).splitlines() if "digit" in line and "epoch" in line)
     assert "\x1b[" in stream.getvalue()
-    assert re.search(r"digit +━.* 38% layer 2/4 epoch 3 loss 0\.123 1\.23k samples/s 2 ranks", digit)
+    assert re.search(r"digit +━.* 38% layer 2/4 epoch 3 loss 0\.123 +1\.23k samples/s 2 ranks", digit)
     assert re.search(r"odd\[x\] .* 0% layer 1/1 +1 rank", words(stream))
 
 
@@ -211,3 +213,33 @@ def test_live_gives_the_standard_streams_back():
 
     assert stdout_meanwhile is before[0]
     assert (sys.stdout, sys.stderr) == before
+
+
+def test_the_last_bar_ends_with_a_newline():
+    """Mpirun forwards whole lines: the row of a task that runs alone is followed by a newline, whenever it is drawn."""
+    stream = io.StringIO()
+    display = open_display("live", stream, 80)
+    display.layer_started("alone", 0, 1, 1)
+    display.step(StepProgress("alone", 0, 0, 0.5, 10.0, 0.5))
+    display._bars.refresh()
+    drawn = stream.getvalue()
+    display.close()
+
+    assert "alone" in drawn
+    assert "\n" in drawn[drawn.rindex("alone") :]
+
+
+@pytest.mark.parametrize("mode", ["live", "plain"])
+def test_the_metric_of_the_newest_validation(mode):
+    """A running task shows its newest metric, also in later layers; a metric without a value is left out."""
+    stream = io.StringIO()
+    clock = iter(range(0, 1000, 20))
+    terminal = Terminal(open_display(mode, stream, 160, lambda: next(clock)))
+    terminal.on_event(event("layer_started", task="t", layer=0, layers=2, first_rank=0, ranks=1), 0.0)
+    terminal.on_point("t", TrainingPoint(step=5, ends_epoch=True, metrics={"val_auc": None, "val_f1": 0.25}))
+    terminal.on_event(event("layer_started", task="t", layer=1, layers=2, first_rank=0, ranks=1), 0.0)
+    terminal.on_progress(StepProgress("t", 1, 0, 0.5, 10.0, 0.5))
+    terminal.close()
+
+    assert "val_f1 0.25" in words(stream)
+    assert "val_auc" not in words(stream)
