@@ -31,6 +31,7 @@ from hpcmtl.training.torch.losses import weighted_sum
 from hpcmtl.training.torch.make_optimizer import make_optimizer
 from hpcmtl.training.torch.modules import is_normalisation
 from hpcmtl.training.torch.optimizer import TorchUpdater
+from hpcmtl.training.torch.without_compiler import take_step
 from hpcmtl.training.users_objects import state_of_optimizers
 
 if TYPE_CHECKING:
@@ -245,7 +246,7 @@ def _plain_update(
             own = group.optimizer.model_copy(update={"learning_rate": rate * group.factor})
             made = make_optimizer(own, [parameters[name] for name in group.names], fused=False)
             remembered = CodeState([made], is_kept_elsewhere)
-            made.step()
+            take_step(made)
             remembered.restore()
 
 

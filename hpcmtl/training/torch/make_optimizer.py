@@ -9,6 +9,7 @@ from hpcmtl.errors import InputError, Problem, reason_of
 from hpcmtl.jobfile.resolve import resolve
 from hpcmtl.training.optimizer_options import unfit_options
 from hpcmtl.training.torch.compat import import_torch
+from hpcmtl.training.torch.without_compiler import leave_out_compiler
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -49,6 +50,7 @@ def make_optimizer(optimizer: Optimizer, parameters: list[Any], *, fused: bool =
     Raises:
         InputError: a user's optimizer cannot be imported or is none, or the options do not fit.
     """
+    leave_out_compiler()
     where = f"optimizer {optimizer.name}"
     make = resolve(optimizer.name) if ":" in optimizer.name else CLASSES[optimizer.name.lower()]
     problems = [Problem(where, text) for text in _unfit(make, optimizer)]

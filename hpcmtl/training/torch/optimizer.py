@@ -13,6 +13,7 @@ from hpcmtl.training.in_place import mark_of
 from hpcmtl.training.parameter_groups import NONE
 from hpcmtl.training.torch.compat import import_torch
 from hpcmtl.training.torch.make_optimizer import CLASSES, FUSED, RATE, make_optimizer, parameters_of
+from hpcmtl.training.torch.without_compiler import take_step
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -65,14 +66,14 @@ class TorchUpdater:
             else:
                 group[RATE] = learning_rate
         if not resting and not self._partly_fresh:
-            self._optimizer.step()
+            take_step(self._optimizer)
             return
         self._partly_fresh &= bool(resting)
         gradients = [each.grad for each in self._parameters]
         for moved in self._moved(resting):
             for each, gradient in zip(self._parameters, gradients, strict=True):
                 each.grad = gradient if id(each) in moved else None
-            self._optimizer.step()
+            take_step(self._optimizer)
         for each, gradient in zip(self._parameters, gradients, strict=True):
             each.grad = gradient
 
