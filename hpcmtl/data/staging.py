@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from hpcmtl.data.hdf5 import file_version
 from hpcmtl.data.open_file import open_sealed
 from hpcmtl.data.other_files import other_files
+from hpcmtl.data.staged_originals import copy_originals, lead_to, originals_to_copy, require_untouched
 from hpcmtl.data.stored_array import array_names, is_adopted
 from hpcmtl.errors import InputError
 
@@ -41,7 +42,8 @@ class NodeCopies:
     """Copies data files to a folder of the node; a context manager, entered by each rank.
 
     One rank copies; if it dies, another one goes on. The last rank that leaves removes the folder, and each that enters
-    removes those whose ranks were all killed. Files that have values in other files are left where they lie.
+    removes those whose ranks were all killed. Adopted files are copied with their originals. Other files that have
+    values elsewhere are left where they lie.
     """
 
     def __init__(self, files: Collection[Path], parent: Path, name: str) -> None:
@@ -108,24 +110,34 @@ class NodeCopies:
             if has_other_files(path):
                 _log.info("%s is read where it lies: its values are in other files", path)
                 return
-            self._write(path, part)
+            size = self._write(path, part) / 2**20
             part.rename(copy)
         except (OSError, InputError) as error:
+            shutil.rmtree(_beside(part), ignore_errors=True)
             _log.warning("%s is read where it lies, no copy can be made on this node: %s", path, error)
         else:
-            size, seconds = copy.stat().st_size / 2**20, time.monotonic() - started
+            seconds = time.monotonic() - started
             _log.info("%s is copied to %s: %.0f MiB in %.1f s", path, copy, size, seconds)
         finally:
             part.unlink(missing_ok=True)
 
-    def _write(self, path: Path, part: Path) -> None:
-        version, size = file_version(path), path.stat().st_size
+    def _write(self, path: Path, part: Path) -> int:
+        """Writes the copy of a file, and those of its originals if it is an adopted one; returns their bytes."""
+        version, originals = file_version(path), originals_to_copy(path)
+        size = path.stat().st_size + sum(each.size for each in originals)
         free = shutil.disk_usage(self._folder).free
         if free < size + _SPARE:
             raise OSError(f"{self._folder} has {free >> 20} MiB of room for {size >> 20} MiB")
-        copy_verified(path, part, self._check_running)
+        self._copy(path, part)
+        if originals:
+            lead_to(part, _beside(part), copy_originals(originals, _beside(part), self._copy))
+            require_untouched(originals)
         if file_version(path) != version:
             raise OSError("the file changed while it was copied")
+        return size
+
+    def _copy(self, path: Path, copy: Path) -> None:
+        copy_verified(path, copy, self._check_running)
 
     def _check_running(self) -> None:
         if self._stop.is_set():
@@ -158,9 +170,14 @@ def copy_verified(path: Path, copy: Path, check_running: Callable[[], None] = la
 
 
 def has_other_files(path: Path) -> bool:
-    """Returns whether values of a data file lie in other files: adopted ones, or those of HDF5."""
+    """Returns whether values of a data file lie in other files by means of HDF5; adopted files have none of these."""
     with open_sealed(path) as file:
-        return is_adopted(file) or any(other_files(file, file[name]) for name in array_names(file))
+        return not is_adopted(file) and any(other_files(file, file[name]) for name in array_names(file))
+
+
+def _beside(part: Path) -> Path:
+    """Returns the folder of the copies of the originals of an adopted file."""
+    return part.with_suffix(".originals")
 
 
 def _joined(folder: Path) -> int:
