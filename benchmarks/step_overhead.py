@@ -178,6 +178,7 @@ class OurLoop:
         )
         self._epoch = 0
         self.waited = self.seconds = 0.0
+        self.recorder: Any = None  # a `StepRecorder`; None for none
 
     def train(self, epochs: int) -> None:
         """Trains some epochs."""
@@ -199,7 +200,7 @@ class OurLoop:
             BATCH,
             RateSchedule(1e-3, 10**6),
         )
-        hooks = Hooks(lambda _: None, lambda: False)
+        hooks = Hooks(lambda _: None, lambda: False, **({} if self.recorder is None else {"recorder": self.recorder}))
         start = time.perf_counter()
         with Batches(
             self._feed, Cursor(first, 0, 0), Cursor(last, 0, 0), self._world.rank, self._world.size
