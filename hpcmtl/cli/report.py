@@ -10,15 +10,15 @@ import typer
 from hpcmtl.cli.arguments import RunsDirectory, require_folder
 
 ReportedRuns = Annotated[
-    list[Path],
+    list[Path] | None,
     typer.Argument(
         metavar="RUN...",
-        help="Run directories, names of jobs, or latest; several are compared.",
+        help="Run directories, names of jobs, or latest (the default); several are compared.",
         show_default=False,
         readable=False,
     ),
 ]
-Out = Annotated[
+ReportFile = Annotated[
     Path | None,
     typer.Option(
         "--out", "-o", metavar="FILE", help="The file; default: report.html in the first run.", show_default=False
@@ -26,13 +26,13 @@ Out = Annotated[
 ]
 
 
-def report(names: ReportedRuns, out: Out = None, runs: RunsDirectory = Path("runs")) -> None:
+def report(names: ReportedRuns = None, out: ReportFile = None, runs: RunsDirectory = Path("runs")) -> None:
     """Write the report of runs: one HTML file that opens in any browser, without a network."""
     from hpcmtl.errors import naming_no_permission
     from hpcmtl.report.page import FILE, write_report
-    from hpcmtl.results.rundir.find import find_run
+    from hpcmtl.results.rundir.find import LATEST, find_run
 
-    found = [find_run(name, runs) for name in names]
+    found = [find_run(name, runs) for name in names or [Path(LATEST)]]
     file = found[0].path / FILE if out is None else out
     require_folder("--out", file)
     by_path = {run.path.resolve(): run for run in found}

@@ -19,14 +19,13 @@ from hpcmtl.report.sections import (
     story,
     time_rows,
 )
-from hpcmtl.results.comparison import compare, compared_run
+from hpcmtl.results import comparison
 from hpcmtl.results.run_state import read_run_state
 from hpcmtl.results.rundir.directory import write_text_atomically
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from hpcmtl.results.comparison import Comparison
     from hpcmtl.results.rundir.directory import RunDirectory
 
 FILE = "report.html"
@@ -58,12 +57,12 @@ def report_html(runs: Mapping[str, RunDirectory]) -> str:
         undefined=jinja2.StrictUndefined,
     )
     told = [_told(name, run) for name, run in runs.items()]
-    comparison = _comparison(runs) if len(runs) > 1 else None
-    return environment.get_template(FILE).render(runs=told, comparison=comparison, version=__version__)
+    compared = _comparison(runs) if len(runs) > 1 else None
+    return environment.get_template(FILE).render(runs=told, comparison=compared, version=__version__)
 
 
 def _told(name: str, run: RunDirectory) -> dict[str, Any]:
-    """Returns what the template shows of a run."""
+    """Returns the values of a run for the template."""
     overview = read_overview(run)
     charts, left_out = curves(run, overview)
     return {
@@ -82,6 +81,8 @@ def _told(name: str, run: RunDirectory) -> dict[str, Any]:
     }
 
 
-def _comparison(runs: Mapping[str, RunDirectory]) -> Comparison:
-    facts = [compared_run(name, read_job(run), read_run_state(run.ledger_file)) for name, run in runs.items()]
-    return compare(facts)
+def _comparison(runs: Mapping[str, RunDirectory]) -> comparison.Comparison:
+    facts = [
+        comparison.compared_run(name, read_job(run), read_run_state(run.ledger_file)) for name, run in runs.items()
+    ]
+    return comparison.compare(facts)

@@ -34,7 +34,7 @@ _MOST_COSINES = 16  # objectives of a matrix
 
 
 @dataclass(frozen=True, kw_only=True)
-class Section:
+class DrawnSection:
     """One drawing of the report with its texts.
 
     Attributes:
@@ -94,7 +94,7 @@ def figures(overview: RunOverview) -> dict[str, str]:
     return found
 
 
-def drawings(overview: RunOverview) -> Iterator[Section]:
+def drawings(overview: RunOverview) -> Iterator[DrawnSection]:
     """Yields the drawings of a run that need no curves."""
     yield _graph(overview)
     yield from _gantts(overview)
@@ -105,17 +105,17 @@ def drawings(overview: RunOverview) -> Iterator[Section]:
             yield _affinity(task)
 
 
-def _graph(overview: RunOverview) -> Section:
+def _graph(overview: RunOverview) -> DrawnSection:
     text = "A task is at the right of the tasks that it needs; the bar at its left has the colour of its status."
     if len(overview.tasks) > MOST_LABELLED:
         text = f"Each square is one of {len(overview.tasks)} tasks, in the colour of its status."
     if len(overview.edges) > MOST_EDGES:
         text += f" Of {len(overview.edges)} dependencies the first {MOST_EDGES} are drawn."
     width = width_of(overview.tasks, overview.edges)
-    return Section(title="Task graph", drawing=task_graph(overview.tasks, overview.edges), text=text, width=width)
+    return DrawnSection(title="Task graph", drawing=task_graph(overview.tasks, overview.edges), text=text, width=width)
 
 
-def _gantts(overview: RunOverview) -> Iterator[Section]:
+def _gantts(overview: RunOverview) -> Iterator[DrawnSection]:
     plan, summary = overview.plan, overview.summary
     makespan = 0.0 if plan is None else plan.makespan
     seconds = max([makespan, summary.seconds, *(piece.end for piece in overview.actual)])
@@ -140,9 +140,9 @@ def _gantts(overview: RunOverview) -> Iterator[Section]:
         yield _gantt("Actual: ranks over time", overview.actual, axes, text)
 
 
-def _gantt(title: str, pieces: Sequence[GanttPiece], axes: GanttAxes, text: str) -> Section:
+def _gantt(title: str, pieces: Sequence[GanttPiece], axes: GanttAxes, text: str) -> DrawnSection:
     shown, cut = fewer(pieces, axes.seconds)
-    return Section(title=title, drawing=gantt(shown, axes, title), text=f"{text} {cut}".strip())
+    return DrawnSection(title=title, drawing=gantt(shown, axes, title), text=f"{text} {cut}".strip())
 
 
 def time_rows(overview: RunOverview) -> dict[str, str]:
@@ -179,15 +179,15 @@ def size_text(size: float | None) -> str:
     return f"{size:.4g} TiB"
 
 
-def _time(overview: RunOverview) -> Section:
+def _time(overview: RunOverview) -> DrawnSection:
     time = overview.time
     parts = {"train": time.train, "wait for data": time.wait or 0.0, "checkpoint": time.checkpoint}
     shares = {**parts, "other": time.other, "idle": time.idle}
     text = f"{number_text(time.total)} rank-seconds: ranks times seconds of all attempts."
-    return Section(title="Where the time went", drawing=share_bar(shares), text=text)
+    return DrawnSection(title="Where the time went", drawing=share_bar(shares), text=text)
 
 
-def _affinity(task: TaskFacts) -> Section:
+def _affinity(task: TaskFacts) -> DrawnSection:
     assert task.affinity is not None
     names = list(dict.fromkeys(name for group in task.affinity.groups for name in group))
     text = (
@@ -198,10 +198,10 @@ def _affinity(task: TaskFacts) -> Section:
     shown = names[:_MOST_COSINES]
     width = 160 + 44 * len(shown)
     matrix = cosine_matrix(shown, task.affinity.cosines)
-    return Section(title=f"Affinity of the objectives of {task.name}", drawing=matrix, text=text, width=width)
+    return DrawnSection(title=f"Affinity of the objectives of {task.name}", drawing=matrix, text=text, width=width)
 
 
-def curves(run: RunDirectory, overview: RunOverview) -> tuple[list[Section], str]:
+def curves(run: RunDirectory, overview: RunOverview) -> tuple[list[DrawnSection], str]:
     """Returns the charts of the tasks that have curves, and a sentence on those left out; failed tasks come first."""
     known = [task for task in overview.tasks if run.curve_file(task.name).exists()]
     known.sort(key=lambda task: task.status != "failed")
@@ -215,7 +215,7 @@ def curves(run: RunDirectory, overview: RunOverview) -> tuple[list[Section], str
     return [section for section in shown if section is not None], text
 
 
-def _curves_of(task: str, points: Sequence[TrainingPoint]) -> Section | None:
+def _curves_of(task: str, points: Sequence[TrainingPoint]) -> DrawnSection | None:
     fewer_points = thinned(points, _POINTS)
     found = series_of(fewer_points)
     losses = {name for point in points for name in point.losses}
@@ -233,7 +233,9 @@ def _curves_of(task: str, points: Sequence[TrainingPoint]) -> Section | None:
     text = f"The first {MOST_SERIES} of the {' and '.join(cut)} are drawn." if cut else ""
     if len(fewer_points) < len(points):
         text = f"{len(points)} points were merged to {len(fewer_points)}. {text}".strip()
-    return Section(title=task, drawing=joined(element("div", chart, class_="chart") for chart in charts), text=text)
+    return DrawnSection(
+        title=task, drawing=joined(element("div", chart, class_="chart") for chart in charts), text=text
+    )
 
 
 def _varies(series: Series) -> bool:

@@ -25,7 +25,7 @@ _NEAR = 0.002  # share of the axis: layers that are nearer to each other may be 
 
 @dataclass(frozen=True, kw_only=True)
 class GanttAxes:
-    """What two charts of one run have in common, so that they can be compared.
+    """Scales and colours that two charts of one run share, so that they can be compared.
 
     Attributes:
         seconds: length of the time axis.
