@@ -1,4 +1,4 @@
-"""What the report shows of one run: texts, tables and drawings, ready for the template."""
+"""Texts, tables and drawings of one run, ready for the template of the report."""
 
 from __future__ import annotations
 
