@@ -65,7 +65,7 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.10,<3.12",
     packages=find_packages(include=["hpcmtl", "hpcmtl.*"]),
-    package_data={"hpcmtl": ["py.typed"]},
+    package_data={"hpcmtl": ["py.typed"], "hpcmtl.report": ["templates/*"]},
     install_requires=[
         "h5py>=3.8",  # in the base: validate and plan read the shapes of the data
         "jinja2",  # in the base: submit renders batch scripts

@@ -21,6 +21,7 @@ from hpcmtl.cli import (
     manual,
     plan,
     prune,
+    report,
     run,
     schema,
     status,
@@ -54,6 +55,7 @@ app.command("status", cls=VerbCommand)(status.status)
 app.command("logs", cls=VerbCommand)(logs.logs)
 app.command("wait", cls=VerbCommand)(status.wait)
 app.command("history", cls=VerbCommand)(history.history)
+app.command("report", cls=VerbCommand)(report.report)
 app.command("compare", cls=VerbCommand)(compare.compare)
 app.command("prune", cls=VerbCommand)(prune.prune)
 app.command("verify", cls=VerbCommand)(verify.verify)

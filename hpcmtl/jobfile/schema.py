@@ -148,6 +148,9 @@ class Job(Spec):
     sweep: dict[str, Annotated[tuple[Any, ...], Field(min_length=1)]] = Field(
         default={}, description="key with dots -> values; `hpcmtl submit --array` makes a run of each combination"
     )
+    report: Literal["auto", "always", "never"] = Field(
+        default="auto", description="auto and always: each attempt ends with `report.html` in the run directory"
+    )
     checkpoints: Checkpoints = Checkpoints()
     modules: tuple[PathText, ...] = Field(default=(".",), description="folders of users' Python modules, as `data`")
     tasks: dict[Name, AnyTask] = Field(min_length=1)

@@ -1,1 +1,1 @@
-"""The report of runs."""
+"""The report of runs: one HTML file."""

@@ -70,6 +70,8 @@ def test_curves_by_mpirun(start, digits_file):
     assert died.returncode != 0
     whole, found = (read_curves(RunDirectory(run.directory)) for run in (sound, resumed))
     assert whole.keys() == found.keys() == TASKS.keys()
+    assert "2 of 2 tasks complete" in (sound.directory / "report.html").read_text()
+    assert "in 2 attempts" in (resumed.directory / "report.html").read_text()
     for task, points in whole.items():
         assert [(p.step, p.ends_epoch) for p in found[task]] == [(p.step, p.ends_epoch) for p in points]
         for one, other in zip(points, found[task], strict=True):

@@ -26,6 +26,7 @@ from hpcmtl.pipeline.prepare import prepare
 from hpcmtl.pipeline.run.attempt import begin, dispatch
 from hpcmtl.pipeline.run.claim import claimed
 from hpcmtl.pipeline.run.devices import with_usable_gpus
+from hpcmtl.pipeline.run.end_report import write_end_files
 from hpcmtl.pipeline.run.framework_environment import prepare_environments
 from hpcmtl.pipeline.run.lost_coordinator import load_after_loss
 from hpcmtl.pipeline.run.options import RunOptions
@@ -189,6 +190,8 @@ def _run_claimed(
             return _Abandoned(channels.abandoned, channels.comms.main, planned.directory.path)
         if isinstance(result, NoSpaceError):
             raise result
+        if world.rank == 0:
+            write_end_files(planned.directory, planned.prepared.job)
         return replace(result, directory=str(planned.directory.path))
     finally:
         faults.disarm()

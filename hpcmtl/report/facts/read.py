@@ -37,7 +37,7 @@ def read_overview(run: RunDirectory) -> RunOverview:
         missing = f"it has neither {run.plan_file.name} nor {run.ledger_file.name}"
         raise InputError([Problem(str(run.path), f"this is no run directory: {missing}")])
     entries = read_events(run.ledger_file) if run.ledger_file.exists() else []
-    course, job = timeline_of(entries), _read_job(run.job_file)
+    course, job = timeline_of(entries), read_job(run)
     plan, planned = _plan_of(run.plan_file)
     tasks = _tasks(course, job, plan)
     environment = _object_in(run.environment_file)
@@ -158,12 +158,17 @@ def _planned(task: Mapping[str, Any]) -> GanttPiece:
     )
 
 
-def _read_job(file: Path) -> Mapping[str, Any]:
-    """Returns the values of the job; the run wrote it, so that the fast reader will do."""
+def read_job(run: RunDirectory) -> Mapping[str, Any]:
+    """Returns the job of a run as plain values; empty without a job file.
+
+    Raises:
+        InputError: the file cannot be read.
+    """
+    file = run.job_file
     if not file.exists():
         return {}
     try:
-        values = yaml.load(file.read_text(encoding="utf-8"), FastLoader)  # noqa: S506 - a safe loader
+        values = yaml.load(file.read_text(encoding="utf-8"), FastLoader)  # noqa: S506 - a safe loader; the run wrote the file
     except (OSError, ValueError, yaml.YAMLError) as error:
         raise InputError([Problem(str(file), f"the job of this run cannot be read: {error}")]) from error
     if not isinstance(values, dict) or not isinstance(values.get("tasks"), dict):
