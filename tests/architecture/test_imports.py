@@ -115,3 +115,18 @@ def test_the_planner_rooms_are_pure():
     imports = "\n".join(f"import hpcmtl.{room}" for room in rooms)
 
     assert run_blocked(f"{imports}\nprint('h5py' in sys.modules)") == "False\n"
+
+
+def test_the_interface_to_runs_is_light(tmp_path):
+    """A run is opened and shown without MPI, a framework, HDF5 and what draws tables."""
+    run = tmp_path / "small-20260101-000000"
+    run.mkdir()
+    (run / "plan.json").write_text('{"ranks": 1, "makespan": 1.0, "tasks": []}')
+    out = run_blocked(
+        "import hpcmtl\n"
+        f"run = hpcmtl.client.open({str(run)!r})\n"
+        "print(run.status, 'table' in run._repr_html_())\n"
+        "print(sorted({'h5py', 'torch', 'rich', 'typer'} & sys.modules.keys()))\n"
+    )
+
+    assert out.splitlines() == ["preparing True", "[]"]
