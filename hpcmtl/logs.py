@@ -25,6 +25,8 @@ def harmless(text: str) -> str:
 
     An error message may have the colours of a compiler, or bytes of a file that is no text.
     """
+    if text.isprintable():  # none of the harmful characters is
+        return text
     return _HARMFUL.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 

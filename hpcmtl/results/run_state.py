@@ -100,7 +100,9 @@ class RunState:
 
     def task(self, name: str) -> TaskHistory:
         """Returns the history of a task, an empty one if nothing has happened to it."""
-        return self.tasks.setdefault(name, TaskHistory())
+        if name not in self.tasks:  # a history that is not needed takes as long as all else that an event does
+            self.tasks[name] = TaskHistory()
+        return self.tasks[name]
 
     def further(self, *mark: Any) -> None:
         """Notes that this attempt reached a mark; the first attempt to reach it has progressed."""
