@@ -44,9 +44,17 @@ def rows_of_products(
         products += 1
     products.flat[:: len(products) + 1] *= 1 + _SHIFT
     products.flat[:: len(products) + 1] += _LEAST
-    try:
-        triangle = np.linalg.cholesky(products)
-    except np.linalg.LinAlgError:  # the inputs are not finite
+    if not np.isfinite(products).all():
         return np.full((len(outputs), 1), np.nan, np.float32)
-    rows: np.ndarray[Any, Any] = np.ascontiguousarray(triangle.T, np.float32) @ outputs
+    rows: np.ndarray[Any, Any] = np.ascontiguousarray(_root(products), np.float32) @ outputs
     return rows.reshape(len(outputs), -1)
+
+
+def _root(products: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """Returns R, (n, n), with R'R = `products`, a finite and symmetric matrix."""
+    try:
+        return np.linalg.cholesky(products).T
+    except np.linalg.LinAlgError:  # so many dependent rows that rounding is larger than the shift
+        values, vectors = np.linalg.eigh(products)
+        root: np.ndarray[Any, Any] = np.sqrt(values.clip(0.0))[:, None] * vectors.T
+        return root

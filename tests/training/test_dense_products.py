@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from hpcmtl.training import dense_products
 from hpcmtl.training.dense_products import pays, rows_of_products
 from hpcmtl.training.objective_rows import gramian_of
 
@@ -41,6 +42,20 @@ def test_inner_products_are_those_of_whole_gradients(case, offset):
 
     # Single precision of the parts of a gradient: those of "cancelling" are 10 times as long as it is.
     assert (np.abs(found - expected) / np.outer(norms, norms)).max() < (2e-5 if case == "cancelling" else 2e-6)
+
+
+def test_rows_that_depend_on_each_other_are_not_taken_for_infinite(monkeypatch):
+    """Where rounding makes the products of finite inputs indefinite, as among many rows, the numbers are right."""
+    monkeypatch.setattr(dense_products, "_SHIFT", -1e-9)  # as large a rounding as tens of thousands of rows have
+    random = np.random.default_rng(2)
+    inputs = random.normal(size=(ROWS, VALUES)).astype(np.float32)
+    inputs[1::2] = inputs[::2]
+    outputs = random.normal(size=(3, ROWS, OUTPUTS)).astype(np.float32)
+    expected = exact(inputs, outputs, offset=True)
+    found = gramian_of(rows_of_products(inputs, outputs, offset=True))
+    norms = np.sqrt(np.diag(expected))
+
+    assert (np.abs(found - expected) / np.outer(norms, norms)).max() < 2e-6
 
 
 def test_inputs_that_are_not_finite_give_no_numbers():

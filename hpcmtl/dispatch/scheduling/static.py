@@ -30,7 +30,13 @@ class StaticScheduler:
         self.extend(graph, plan, World.first(plan.ranks))
 
     def starts(self, tasks: Mapping[str, TaskState], now: float) -> Iterator[tuple[TaskState, range]]:
-        """See `Scheduler`; in the order of class and `dispatch_key`, on the ranks of the session if they are free."""
+        """See `Scheduler`; in the order of class and `dispatch_key`, on the ranks of the session if they are free.
+
+        Under the policy `sequential` one task runs at a time, even if free ranks are left, as in its plan.
+        """
+        alone = self._plan.policy == "sequential"
+        if alone and any(state.running is not None for state in tasks.values()):
+            return
         free = (1 << self._problem.placement.ranks) - 1
         for state in tasks.values():
             if state.running is not None:
@@ -50,6 +56,8 @@ class StaticScheduler:
             if block is not None:
                 free &= ~self._taken(state, block)
                 yield state, block
+                if alone:
+                    return
             else:
                 barred = state.priority_class
 

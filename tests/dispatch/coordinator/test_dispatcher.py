@@ -191,9 +191,9 @@ def test_other_layers_than_before(cut, begun):
     assert layers_of(simulation)["t"] == begun
 
 
-@given(cases(), st.sampled_from(["sequential", "one_rank"]), CHANCE)
-def test_no_rank_idles_while_something_fits(case, policy, chance):
-    """In order: whenever the dispatcher has spoken, no ready task would fit on free ranks that lie side by side."""
+@given(cases(), CHANCE)
+def test_no_rank_idles_while_something_fits(case, chance):
+    """Under `one_rank`, in order: when the dispatcher has spoken, no ready task would fit on adjacent free ranks."""
 
     class Watched(Simulation):
         def obey(self, orders):
@@ -208,7 +208,20 @@ def test_no_rank_idles_while_something_fits(case, policy, chance):
                 if state.status is None and state.running is None and ready:
                     assert state.plan.width > max(holes, default=0), name
 
-    Watched(case, policy, chance).run()
+    Watched(case, "one_rank", chance).run()
+
+
+@given(cases(), CHANCE)
+def test_sequential_runs_one_task_at_a_time(case, chance):
+    """Narrow tasks too: no two tasks run side by side under `sequential`, and a ready task starts when none runs."""
+
+    class Watched(Simulation):
+        def obey(self, orders):
+            super().obey(orders)
+            states = self.dispatcher.tasks
+            assert sum(state.running is not None for state in states.values()) == (not self.dispatcher.ended)
+
+    assert set(Watched(case, "sequential", chance).run().statuses().values()) == {"complete"}
 
 
 def test_a_group_stays_together_between_layers():
