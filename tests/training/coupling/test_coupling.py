@@ -58,7 +58,7 @@ def test_the_bound_is_kept(bench, task):
     at, taken, moved = bench(tasks(task)), {1: [], 2: []}, threading.Condition()
 
     def is_far_enough(step):
-        """Whether both ranks have begun the last step that the versions so far allow; no clock decides."""
+        """Returns whether both ranks have begun the last step that the versions so far allow; no clock decides."""
         return min(map(len, taken.values())) >= min(step + EVERY + 1, 20)
 
     def on_rank(world, announce, session_of):
