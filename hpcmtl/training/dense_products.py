@@ -54,7 +54,7 @@ def _root(products: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     """Returns R, (n, n), with R'R = `products`, a finite and symmetric matrix."""
     try:
         return np.linalg.cholesky(products).T
-    except np.linalg.LinAlgError:  # so many dependent rows that rounding is larger than the shift
+    except np.linalg.LinAlgError:  # dependent rows: rounding is larger than the shift
         values, vectors = np.linalg.eigh(products)
         root: np.ndarray[Any, Any] = np.sqrt(values.clip(0.0))[:, None] * vectors.T
         return root
