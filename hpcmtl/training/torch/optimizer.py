@@ -45,7 +45,7 @@ class TorchUpdater:
         self._marks: dict[str, object] = {}  # private attributes that cannot be kept, as they were first
         self._of_parameters = [sorted(vars(each)) for each in self._parameters]
         self._first = self._plain_state()
-        self._partly_fresh = False  # whether some parameters have a state, and others begin without one
+        self._partly_fresh = False  # whether some parameters may have a state, and others none
 
     @property
     def optimizers(self) -> list[Any]:
@@ -68,7 +68,7 @@ class TorchUpdater:
         if not resting and not self._partly_fresh:
             take_step(self._optimizer)
             return
-        self._partly_fresh &= bool(resting)
+        self._partly_fresh = bool(resting)
         gradients = [each.grad for each in self._parameters]
         for moved in self._moved(resting):
             for each, gradient in zip(self._parameters, gradients, strict=True):

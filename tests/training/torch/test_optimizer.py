@@ -111,6 +111,25 @@ def test_what_cannot_be_made_is_refused(optimizer, said):
         module().make_optimizer(optimizer, list(parameters().values()))
 
 
+@pytest.mark.parametrize("optimizer", [OPTIMIZERS[0], OPTIMIZERS[1]], ids=["sgd", "adam"])
+def test_parameters_that_rested_join_the_others(optimizer):
+    """A parameter that rested in the first steps, and then moves with all others, moves as in plain PyTorch."""
+    named, plain = parameters(), parameters()
+    updater = module().TorchUpdater(named, optimizer)
+    own = module().make_optimizer(optimizer, list(plain.values()), fused=False)
+    for step, resting in enumerate([{"bias"}, {"bias"}, set(), {"weight"}, set()]):
+        give_gradients(named, step)
+        updater.update(0.01, 1.0, frozenset(resting))
+        give_gradients(plain, step)
+        for name in resting:
+            plain[name].grad = None
+        own.param_groups[0]["lr"] = 0.01
+        own.step()
+
+    for name, each in named.items():
+        np.testing.assert_allclose(each.detach().numpy(), plain[name].detach().numpy(), rtol=1e-6, atol=1e-7)
+
+
 def test_a_state_that_cannot_be_kept_is_refused():
     """An object that an optimizer keeps for each parameter would be lost in a checkpoint."""
     named = parameters()
