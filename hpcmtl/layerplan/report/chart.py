@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import colorsys
 import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -16,7 +15,10 @@ if TYPE_CHECKING:
 WIDTH, ROW, LEAST_ROWS, MOST_ROWS = 1200, 22, 6, 32  # width and row height in pixels; limits of the number of rows
 MARGIN = {"left": 70, "right": 24, "top": 64, "bottom": 56}
 LETTER = 7.0  # width of a letter of the labels, in pixels
-GOLDEN = 0.618  # turns of the colour wheel between tasks: neighbours differ for any number of tasks
+# Okabe and Ito, "Color universal design", 2008: colour-blind people tell these apart. Reports have them as well.
+COLOURS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#f0e442", "#999999")
+DARK = COLOURS[:1]  # with white letters
+TICK = 5.0  # height of the marks between task layers, in pixels
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,8 +31,8 @@ class _Box:
     height: float
 
 
-def svg(plan: LayerPlan) -> str:
-    """Returns the chart of a plan."""
+def svg(plan: LayerPlan, job: str = "") -> str:
+    """Returns the chart of a plan, with the name of its job."""
     rows = min(max(plan.ranks, LEAST_ROWS), MOST_ROWS)
     inner_width, inner_height = WIDTH - MARGIN["left"] - MARGIN["right"], ROW * rows
     height = inner_height + MARGIN["top"] + MARGIN["bottom"]
@@ -45,7 +47,7 @@ def svg(plan: LayerPlan) -> str:
         },
     )
     _add(root, "rect", x=0, y=0, width=WIDTH, height=height, fill="white")
-    title = f"{plan.size}, policy {plan.policy}"
+    title = f"{f'{job}: ' if job else ''}{plan.size}, policy {plan.policy}"
     _text(root, MARGIN["left"], 24, title, **{"font-size": "16", "font-weight": "bold"})
     facts = f"makespan {plan.makespan:.4g} s (predicted), at most {100 * plan.gap:.1f} % from optimal for its layers, "
     facts += f"utilisation {100 * plan.utilisation:.0f} %; dark outline: critical path"
@@ -65,14 +67,24 @@ def svg(plan: LayerPlan) -> str:
 
 def _task(root: ET.Element, task: PlannedTask, box: _Box) -> None:
     outline = {"stroke": "#111111", "stroke-width": "2.5"} if task.critical else {"stroke": "white"}
-    group = ET.SubElement(root, "g")
+    group, colour = ET.SubElement(root, "g"), COLOURS[task.order % len(COLOURS)]
     first, last = task.first_rank, task.first_rank + task.width - 1
     title = f"{task.name} ({task.kind}): ranks {first} to {last}, {task.start:.4g} to {task.end:.4g} s, "
     ET.SubElement(group, "title").text = f"{title}{task.layers} layers{', critical' if task.critical else ''}"
-    _add(group, "rect", x=box.x, y=box.y, width=box.width, height=box.height, fill=_colour(task.order), **outline)
+    _add(group, "rect", x=box.x, y=box.y, width=box.width, height=box.height, fill=colour, **outline)
+    if task.layers < box.width / 4:
+        for number in range(1, task.layers):
+            x = box.x + box.width * number / task.layers
+            _add(group, "line", x1=x, y1=box.y, x2=x, y2=box.y + min(TICK, box.height), stroke="#111111")
     letters = int((box.width - 8) / LETTER)
     if letters >= min(len(task.name), 3) and box.height >= 12:
-        _text(group, box.x + 4, box.y + box.height / 2 + 4, shortened(task.name, letters))
+        _text(
+            group,
+            box.x + 4,
+            box.y + box.height / 2 + 4,
+            shortened(task.name, letters),
+            fill="white" if colour in DARK else "black",
+        )
 
 
 def _axes(root: ET.Element, plan: LayerPlan, box: _Box) -> None:
@@ -96,11 +108,6 @@ def _step(wanted: float) -> float:
     """Rounds up to 1, 2 or 5 times a power of ten."""
     power = 10.0 ** math.floor(math.log10(wanted)) if wanted > 0 else 1.0
     return next(power * digit for digit in (1, 2, 5, 10) if power * digit >= wanted * (1 - 1e-9))
-
-
-def _colour(order: int) -> str:
-    red, green, blue = colorsys.hls_to_rgb(order * GOLDEN % 1.0, 0.72, 0.55)
-    return f"#{round(255 * red):02x}{round(255 * green):02x}{round(255 * blue):02x}"
 
 
 def _text(root: ET.Element, x: float, y: float, text: str, **style: float | str) -> None:

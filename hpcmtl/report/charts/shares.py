@@ -29,10 +29,10 @@ def share_bar(shares: Mapping[str, float]) -> Markup:
 
 def cosine_matrix(names: Sequence[str], cosines: Mapping[str, float]) -> Markup:
     """Returns the matrix of cosines of pairs ``"one, other"``: blue above 0, orange below, a number in each cell."""
-    left = min(max((len(name) * LETTER for name in names), default=0.0), _MOST_LABEL) + 10
+    left = min(max(((len(name) + 4) * LETTER for name in names), default=0.0), _MOST_LABEL) + 10
     parts = []
     for row, one in enumerate(names):
-        parts.append(label(left - 6, (row + 0.5) * _CELL + 4, fitting(one, _MOST_LABEL), anchor="end"))
+        parts.append(label(left - 6, (row + 0.5) * _CELL + 4, fitting(f"{one}  {row + 1}", _MOST_LABEL), anchor="end"))
         parts.append(label(left + (row + 0.5) * _CELL, len(names) * _CELL + 14, str(row + 1), anchor="middle"))
         for column, other in enumerate(names):
             known = cosines.get(f"{one}, {other}", cosines.get(f"{other}, {one}", 1.0 if row == column else None))

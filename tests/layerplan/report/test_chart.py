@@ -67,6 +67,18 @@ def test_names_stand_in_their_blocks() -> None:
     assert [text for text in texts if text.isdigit()][:5] == ["0", "2", "4", "6", "8"]
 
 
+def test_job_and_layers_are_shown() -> None:
+    """The title begins with the job, and marks stand between the task layers of blocks that are wide enough."""
+    root = ET.fromstring(svg(plan_of(TASKS, 4), "family"))  # noqa: S314 - our own
+    marks = {
+        (group.findtext(f"{SVG}title") or "").partition(" (")[0]: group.findall(f"{SVG}line")
+        for group in root.findall(f"{SVG}g")
+    }
+
+    assert any((text.text or "").startswith("family: 3 tasks on 4 ranks") for text in root.iter(f"{SVG}text"))
+    assert {name: len(lines) for name, lines in marks.items()} == {"trunk": 1, "a<b & co": 1, "tiny": 0}
+
+
 def test_seconds_stand_below_their_time() -> None:
     """Labels and grid lines of the time axis are to the scale of the blocks: half of the time is in the middle."""
     root = ET.fromstring(svg(plan_of(TASKS, 4)))  # noqa: S314 - our own
