@@ -162,6 +162,8 @@ def _shown(made: Draft) -> Point:
 
 
 def _print_submission(made: Draft, record: dict[str, Any], *, parsable: bool, as_json: bool) -> None:
+    from hpcmtl.results.format import counted
+
     _warn(made)
     if not (parsable or as_json):
         typer.echo(f"hpcmtl: {_files(made)}", err=True)
@@ -172,8 +174,9 @@ def _print_submission(made: Draft, record: dict[str, Any], *, parsable: bool, as
         typer.echo("\n".join(record["jobs"]))
     else:
         typer.echo(f"job {jobs}: {record['run']}")
-        again = f"up to {record['requeues']} further attempts" if record["requeues"] else "no further attempt"
-        typer.echo(f"hpcmtl: {record['ranks']} ranks, {again}; hpcmtl status {record['run']}", err=True)
+        more = record["requeues"]
+        again = f"up to {counted(more, 'further attempt')}" if more else "no further attempt"
+        typer.echo(f"hpcmtl: {counted(record['ranks'], 'rank')}, {again}; hpcmtl status {record['run']}", err=True)
 
 
 def _files(made: Draft) -> str:

@@ -76,7 +76,7 @@ def test_a_stop_and_what_follows(slurm, jobs):
     assert job.record["status"] == "stopped"
     assert attempts == [f"{job.number}.0", f"{job.number}.1"]
     assert "stopped with checkpoints; requeued by hpcmtl (1 of 1): resumes at layer" in job.said
-    assert "stopped with checkpoints; all 1 further attempts are used" in job.said
+    assert "stopped with checkpoints; the 1 further attempt is used" in job.said
 
 
 def test_from_a_job_file_to_a_complete_run(jobs):

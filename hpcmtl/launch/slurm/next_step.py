@@ -98,7 +98,8 @@ def _obstacle(attempt: AttemptOutcome) -> str:
     if attempt.preempted:
         return ""
     if attempt.further >= attempt.allowed:
-        return f"all {attempt.allowed} further attempts are used"
+        one = attempt.allowed == 1
+        return "the 1 further attempt is used" if one else f"all {attempt.allowed} further attempts are used"
     if attempt.stuck:
         return "two attempts in a row made no progress, so another would make none"
     return ""

@@ -22,6 +22,7 @@ from hpcmtl.layerplan.model.machine import Machine
 from hpcmtl.layerplan.model.speedup import Speedups
 from hpcmtl.layerplan.report.limit import cut_off
 from hpcmtl.pipeline.prepare import RawJob, plan, prepare
+from hpcmtl.results.format import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -225,5 +226,7 @@ def _warnings(points: Sequence[Point], settings: Settings) -> Iterator[str]:
     if late:
         longest = max(point.plan.makespan for point in late)
         verb = "does not fit" if longest > limit else "may be cut off by"
-        again = f"it goes on in up to {requeues} further attempts" if requeues else "there is no further attempt"
+        again = (
+            f"it goes on in up to {counted(requeues, 'further attempt')}" if requeues else "there is no further attempt"
+        )
         yield f"the plan takes {longest:.0f} s and {verb} the time limit of {time_text(limit)}: {again}"

@@ -34,6 +34,7 @@ from hpcmtl.pipeline.run.preflight import preflight
 from hpcmtl.pipeline.run.probe import probe
 from hpcmtl.pipeline.run.result import read_result
 from hpcmtl.pipeline.run.resume_point import ResumePoint, load_run
+from hpcmtl.results.format import counted
 from hpcmtl.results.outcome.summary import JobResult
 from hpcmtl.training.collectives.select import choose_collective
 from hpcmtl.training.frameworks import open_framework
@@ -216,7 +217,7 @@ def check_world(world: Communicator, asked: int | None) -> None:
     """
     require_world(world.size)
     if asked is not None and asked != world.size:
-        raise EnvironmentUnfitError(f"--ranks {asked} was asked for, but the world has {world.size} ranks")
+        raise EnvironmentUnfitError(f"--ranks {asked} was asked for, but the world has {counted(world.size, 'rank')}")
 
 
 def _mpi_world() -> Communicator:

@@ -6,6 +6,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from hpcmtl.results import events
+from hpcmtl.results.format import counted
 from hpcmtl.results.sinks.base import IgnoringSink
 
 if TYPE_CHECKING:
@@ -100,7 +101,7 @@ def _lost(event: events.RankLost) -> str:
 
 
 def _shrunk(event: events.WorldShrunk) -> str:
-    return f"the run goes on with {event.ranks} ranks"
+    return f"the run goes on with {counted(event.ranks, 'rank')}"
 
 
 def _place(event: events.RankSilence | events.RankLost) -> str:

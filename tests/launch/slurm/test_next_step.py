@@ -35,6 +35,7 @@ def ended(record, code, **more):
         (ended(None, 2, **ALLOWED), "end", 2, "refused"),
         (ended(None, 3, **ALLOWED), "end", 3, "refused"),
         (ended("stopped", 75, further=5, **ALLOWED), "end", 75, "all 5 further attempts are used"),
+        (ended("stopped", 75, further=1, **{**ALLOWED, "allowed": 1}), "end", 75, "the 1 further attempt is used"),
         (ended("stopped", 75, further=5, preempted=True, stuck=True, **ALLOWED), "requeue", 75, "stopped"),
         (ended("stopped", 75, preempted=True), "end", 75, "no further attempt was asked for"),
         (ended("stopped", 75, stuck=True, **ALLOWED), "end", 75, "two attempts in a row made no progress"),

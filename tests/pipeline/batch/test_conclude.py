@@ -125,7 +125,7 @@ def test_a_preempted_attempt_is_not_counted(tmp_path, fake):
         "stopped with checkpoints; requeued by hpcmtl (after preemption, not counted): resumes at the start"
     }
     assert "requeued by hpcmtl (1 of 1): resumes at layer 2" in said[3][1]
-    assert said[4][1] == "stopped with checkpoints; all 1 further attempts are used"
+    assert said[4][1] == "stopped with checkpoints; the 1 further attempt is used"
 
 
 def test_where_requeue_is_forbidden_a_successor_follows(tmp_path, fake):

@@ -23,3 +23,11 @@ def test_the_place_of_a_rank(work, place):
 
     assert sentence(suspected) == f"rank 3: no heartbeat for 31 s, it was {place}; is its node well?"
     assert sentence(lost) == f"rank 3 on h was lost; by its last heartbeat it was {place}"
+
+
+@pytest.mark.parametrize(("ranks", "said"), [(1, "1 rank"), (3, "3 ranks")])
+def test_a_world_of_one_rank_has_no_plural(ranks, said):
+    """The sentence on a smaller world has the noun that fits its number."""
+    shrunk = event("world_shrunk", ranks=ranks, members=list(range(ranks)), generation=1)
+
+    assert sentence(shrunk) == f"the run goes on with {said}"
