@@ -40,6 +40,7 @@ class TaskHistory:
         lost_layer: newest layer that lost ranks; -1 if none did.
         share_before: part of the task that was done at the start of this attempt, 0 to 1.
         outcomes_before: number of outcomes of earlier attempts.
+        kept: part of the running layer that a stop left in its checkpoint, 0 to 1; `progress` is of the rest.
     """
 
     status: str = "waiting"
@@ -62,6 +63,7 @@ class TaskHistory:
     lost_layer: int = -1
     share_before: float = 0.0
     outcomes_before: int = 0
+    kept: float = 0.0
 
     @property
     def complete(self) -> bool:
@@ -81,10 +83,14 @@ class TaskHistory:
         """
         if self.status not in OPEN | {"stopped"}:
             return 1.0
-        within = (
-            self.progress.fraction if self.progress is not None and self.progress.layer >= self.layers_done else 0.0
-        )
-        return min((self.layers_done + within) / max(self.layers, 1), 1.0)
+        return min((self.layers_done + self.within) / max(self.layers, 1), 1.0)
+
+    @property
+    def within(self) -> float:
+        """Part of the layer after the finished ones that is done, 0 to 1."""
+        step = self.progress
+        done = step.fraction if step is not None and step.layer >= self.layers_done else 0.0
+        return self.kept + (1 - self.kept) * done
 
     def seconds_left(self, now: float) -> float | None:
         """Returns the seconds until the running layer ends, at its present pace; None if that is unknown.

@@ -124,6 +124,7 @@ class RunState:
             if task.status not in {"complete", "cancelled"}:
                 task.status, task.message = "waiting", ""
                 task.progress = task.progress if task.stopped else None
+            task.kept = task.kept if task.stopped else 0.0
             task.share_before, task.outcomes_before = task.share, len(task.outcomes)
 
     def end(self, event: events.JobEnded, at: float) -> None:
@@ -138,6 +139,7 @@ class RunState:
         task, done = self.task(event.task), isinstance(event, events.LayerEnded)
         task.status = "held"
         task.progress = None if done else task.progress
+        task.kept = 0.0 if done else task.kept
         task.layers_done = event.layer + 1 if done else event.layer
         if done and event.ended_early:
             task.layers_done = max(task.layers, task.layers_done)
@@ -177,6 +179,7 @@ def read_run_state(ledger: Path) -> RunState:
 
 def _start_layer(state: RunState, event: events.LayerStarted, at: float) -> None:
     task = state.task(event.task)
+    task.kept = task.within if task.stopped and task.layer == event.layer else 0.0
     task.status, task.layer, task.layers = "running", event.layer, event.layers
     task.ranks, task.since, task.progress = state.group_of(event), at, None
     task.message, task.stopped = "", False
@@ -184,6 +187,7 @@ def _start_layer(state: RunState, event: events.LayerStarted, at: float) -> None
 
 def _restart_layer(state: RunState, event: events.LayerRestarted, _at: float) -> None:
     task = state.task(event.task)
+    task.kept = 0.0
     task.status, task.progress, task.message = "waiting", None, "a rank was lost: the layer begins again"
     if event.lost and not event.not_begun:
         task.losses, task.lost_layer = 1 + task.losses * (task.lost_layer == event.layer), event.layer

@@ -173,3 +173,19 @@ def test_shares_stay_within_bounds(events):
 
     assert 0 <= made.state.tasks["a"].share <= 1
     assert made.seconds_left(100.0)[0] >= 0
+
+
+def test_a_paused_layer_goes_on_where_it_stopped():
+    """The share of a task does not fall when its stopped layer starts again; reports are of the rest of the layer."""
+    made = board(layer(1.0, "layer_started"))
+    made.state.progressed(StepProgress("a", 0, 0, None, 1.0, 0.6, 6, 2.0))
+    shares = [made.state.tasks["a"].share]
+    take(made, layer(4.0, "layer_stopped"))
+    shares.append(made.state.tasks["a"].share)
+    take(made, layer(9.0, "layer_started"))
+    shares.append(made.state.tasks["a"].share)
+    made.state.progressed(StepProgress("a", 0, 0, None, 1.0, 0.5, 2, 2.0))
+    shares.append(made.state.tasks["a"].share)
+    take(made, layer(11.0, "layer_ended"))
+
+    assert [*shares, made.state.tasks["a"].share] == pytest.approx([0.3, 0.3, 0.3, 0.4, 0.5])
