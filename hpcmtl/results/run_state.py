@@ -98,6 +98,12 @@ class RunState:
         if task is not None and (task.status == "running" or task.stopped) and task.layer == progress.layer:
             task.progress = progress
 
+    def keep(self, name: str, layers_done: int, kept: float) -> None:
+        """Takes in the kept part of the next layer of a task, unless another number of layers has ended since."""
+        task = self.tasks.get(name)
+        if task is not None and task.layers_done == layers_done:
+            task.kept = kept
+
     def task(self, name: str) -> TaskHistory:
         """Returns the history of a task, an empty one if nothing has happened to it."""
         if name not in self.tasks:  # a history that is not needed takes as long as all else that an event does

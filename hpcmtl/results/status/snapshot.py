@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
 from hpcmtl.results.step_progress import StepProgress
 
@@ -18,6 +18,7 @@ SECONDS_BEFORE_SUSPECT = 30.0
 _RENAMED_KEYS = {"rank_beats": "rank_heartbeats", "seconds_between_beats": "seconds_between_heartbeats"}
 
 _PROGRESS = TypeAdapter(StepProgress)
+_SHARE: TypeAdapter[float] = TypeAdapter(Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)])
 _OF_HEARTBEATS = frozenset({"age", "load", "memory_available", "rss", "cpu"})
 
 
@@ -74,6 +75,12 @@ class StatusSnapshot(_Facts):
         found = {name: task.get("progress") for name, task in self.tasks.items()}
         return [_PROGRESS.validate_python({**each, "task": name}) for name, each in found.items() if each]
 
+    @property
+    def kept(self) -> dict[tuple[str, int], float]:
+        """Part of the next layer that a stop has left in its checkpoint, by task and number of finished layers."""
+        told = {name: task for name, task in self.tasks.items() if "kept" in task}  # not by earlier versions
+        return {(name, int(task["layers_done"])): _SHARE.validate_python(task["kept"]) for name, task in told.items()}
+
 
 def live_of(values: Mapping[str, Any]) -> StatusSnapshot:
     """Returns the checked contents of `status.json`; empty ones for a damaged file, as the ledger is the authority."""
@@ -83,11 +90,11 @@ def live_of(values: Mapping[str, Any]) -> StatusSnapshot:
         values["suspect_after"] = 6 * interval
     try:
         live = StatusSnapshot.model_validate(values)
-        _ = live.progress
+        _ = live.progress, live.kept
         for node in live.nodes:
             _Node.model_validate(node)
         for each in live.rank_heartbeats:
             _RankHeartbeat.model_validate(each)
-    except (ValidationError, TypeError):
+    except (ValidationError, TypeError, KeyError, ValueError):
         return StatusSnapshot()
     return live

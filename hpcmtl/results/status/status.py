@@ -71,6 +71,8 @@ def read_status(path: Path, now: float | None = None, reader: ProgressReader | N
     job_progress = (reader or ProgressReader(run)).read(submitted=submission is not None)
     state = job_progress.state
     live = live_of(read_object(run.status_file) or {})
+    for (name, layers_done), kept in live.kept.items():
+        state.keep(name, layers_done, kept)
     for progress in live.progress:
         state.progressed(progress)
     heard = max(live.written, state.latest) or (0.0 if submission else begun(run) / 1e9)
@@ -132,6 +134,7 @@ def _task(kind: str, task: TaskHistory, now: float) -> dict[str, Any]:
         "layers": max(task.layers, 1),
         "layer": task.layer if task.status == "running" else None,
         "ranks": task.ranks,
+        "kept": task.kept,
         "fraction": task.share if task.status in {"running", "held", "waiting", "stopped", "complete"} else None,
         "seconds_left_of_layer": task.seconds_left(now),
         "progress": progress,

@@ -1,6 +1,7 @@
 """A run directory by itself tells how the run is doing, and how old that is."""
 
 import io
+import json
 from datetime import datetime, timezone
 
 import pytest
@@ -221,3 +222,13 @@ def test_what_is_no_run_is_refused(run, tmp_path):
 def test_durations(seconds, text):
     """Two units at most."""
     assert duration(seconds) == text
+
+
+@pytest.mark.parametrize(("layers_done", "share"), [(0, 0.4), (1, 0.25)])
+def test_the_kept_part_of_a_layer_is_in_the_status_file(run, layers_done, share):
+    """A layer that was stopped goes on from its kept part, which is ignored if it is of another layer."""
+    live = json.loads(run.status_file.read_text())
+    live["tasks"]["a"] |= {"kept": 0.6, "layers_done": layers_done}
+    write_json_atomically(run.status_file, live)
+
+    assert read_status(run.path, START + 12)["tasks"]["a"]["fraction"] == pytest.approx(share)
