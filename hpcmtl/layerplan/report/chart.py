@@ -70,7 +70,8 @@ def _task(root: ET.Element, task: PlannedTask, box: _Box) -> None:
     group, colour = ET.SubElement(root, "g"), COLOURS[task.order % len(COLOURS)]
     first, last = task.first_rank, task.first_rank + task.width - 1
     title = f"{task.name} ({task.kind}): ranks {first} to {last}, {task.start:.4g} to {task.end:.4g} s, "
-    ET.SubElement(group, "title").text = f"{title}{task.layers} layers{', critical' if task.critical else ''}"
+    layers = "1 layer" if task.layers == 1 else f"{task.layers} layers"
+    ET.SubElement(group, "title").text = f"{title}{layers}{', critical' if task.critical else ''}"
     _add(group, "rect", x=box.x, y=box.y, width=box.width, height=box.height, fill=colour, **outline)
     if task.layers < box.width / 4:
         for number in range(1, task.layers):
