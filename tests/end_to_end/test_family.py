@@ -148,13 +148,16 @@ def test_run_directory(on, ranks):
 
     assert {path.name for path in directory.iterdir()} == names | {
         "code.json",
+        "curves",
         "data.json",
+        "report.html",
         "requests",
         "results.json",
         "status.json",
     }
     assert {path.name for path in (directory / "logs").iterdir()} == {f"rank.{n:03d}.log" for n in range(ranks)}
     assert [Path(path).name for path in json.loads((directory / "code.json").read_text())] == ["user_code.py"]
+    assert {path.stem for path in (directory / "curves").iterdir()} == {"trunk", "digit", "parity", "joint"}
     assert plan["ranks"] == ranks
     assert len(environment["hosts"]) == ranks
     assert environment["versions"]["mxnet"] == "1.9.1"
