@@ -1,7 +1,6 @@
-"""The Python interface to runs: their tasks, curves, predictions and networks, from run directories or over HTTP.
+"""The Python interface to runs: their tasks, curves, predictions and networks, from run directories.
 
-`hpcmtl.client.open` opens a run directory, and `hpcmtl.client.connect` a server of the dashboard. Only what loads an
-artifact imports HDF5, and only `TaskHandle.network` imports a framework.
+`hpcmtl.client.open` opens a run directory. Only what loads an artifact imports HDF5, and only `TaskHandle.network` imports a framework.
 """
 
 from __future__ import annotations

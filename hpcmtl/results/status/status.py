@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 
     from hpcmtl.results.events import RankLost, RankSuspected
     from hpcmtl.results.history import AttemptHistory, TaskHistory
+    from hpcmtl.results.run_state import RunState
     from hpcmtl.results.status.job_progress import JobProgress
+    from hpcmtl.results.status.snapshot import StatusSnapshot
 
 
 def status_of(job_progress: JobProgress, now: float) -> dict[str, Any]:
@@ -71,10 +73,7 @@ def read_status(path: Path, now: float | None = None, reader: ProgressReader | N
     job_progress = (reader or ProgressReader(run)).read(submitted=submission is not None)
     state = job_progress.state
     live = live_of(read_object(run.status_file) or {})
-    for (name, layers_done), kept in live.kept.items():
-        state.keep(name, layers_done, kept)
-    for progress in live.progress:
-        state.progressed(progress)
+    _take_live(state, live)
     heard = max(live.written, state.latest) or (0.0 if submission else begun(run) / 1e9)
     age = max(now - heard, 0.0) if heard else None
     silent = not state.ended and age is not None and age > live.suspect_after
@@ -89,6 +88,14 @@ def read_status(path: Path, now: float | None = None, reader: ProgressReader | N
         "nodes": [_aged(node, now - live.written, live.suspect_after) for node in live.nodes],
         "rank_heartbeats": [_aged(each, now - live.written, live.suspect_after) for each in live.rank_heartbeats],
     }
+
+
+def _take_live(state: RunState, live: StatusSnapshot) -> None:
+    """Adds the progress of running and stopped layers to a state of the ledger."""
+    for (name, layers_done), kept in live.kept.items():
+        state.keep(name, layers_done, kept)
+    for progress in live.progress:
+        state.progressed(progress)
 
 
 def _aged(facts: dict[str, Any], seconds: float, patience: float) -> dict[str, Any]:

@@ -8,6 +8,8 @@ from collections import deque
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from hpcmtl.results.curves.point import TaskPoints, TrainingPoint, from_fields, to_fields
 from hpcmtl.training.loss_totals import NO_LOSSES, LossTotals, totals_of
 from hpcmtl.training.sessions.parts import SessionPart
@@ -96,7 +98,7 @@ class CurveRecorder(SessionPart):
                 loss_scale=replica.strategy.loss_scale,
                 skipped_steps=self._skipped.count,
                 weights=dict(zip(self._names, map(float, weights), strict=True)) if weighed else {},
-                cosines=() if cosines is None else tuple(tuple(float(v) for v in row) for row in cosines),
+                cosines=_finite_rows(cosines),
             )
         )
         if step % self._every == 0:
@@ -196,6 +198,13 @@ class CurveRecorder(SessionPart):
             self._since, self._epoch = (_totals(kept[name]) for name in ("since", "epoch"))
             self._made = [from_fields(point) for point in kept["points"]]
             self._send()
+
+
+def _finite_rows(cosines: Floats | None) -> tuple[tuple[float, ...], ...]:
+    """Returns cosines as rows; none where one is not a number, as that of a gradient of zeros."""
+    if cosines is None or not np.isfinite(cosines).all():
+        return ()
+    return tuple(tuple(map(float, row)) for row in cosines)
 
 
 def _totals(values: Mapping[str, Any]) -> LossTotals:
