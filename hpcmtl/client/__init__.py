@@ -1,6 +1,7 @@
 """The Python interface to runs: their tasks, curves, predictions and networks, from run directories.
 
-`hpcmtl.client.open` opens a run directory. Only what loads an artifact imports HDF5, and only `TaskHandle.network` imports a framework.
+`hpcmtl.client.open` opens a run directory. Only what loads an artifact imports HDF5, and only `TaskHandle.network`
+imports a framework.
 """
 
 from __future__ import annotations
