@@ -35,6 +35,7 @@ RUNS = [command for command in COMMANDS if "hpcmtl run" in command and "srun" no
 RUNS += [command for command in COMMANDS if command.startswith("launchers/local.sh")]
 ELSEWHERE = {
     "tests/run.sh": "is what runs these tests",
+    "hpcmtl history": "tests/cli/test_history.py",
     "hpcmtl doctor": "tests/cli/test_doctor.py",
     "hpcmtl status --watch": "tests/cli/test_status.py",
     "launchers/srun.sh -np 4 hpcmtl run examples/digits.yaml": "needs an allocation; tests/launch compares its argv",
