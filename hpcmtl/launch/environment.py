@@ -105,9 +105,8 @@ def require_world(size: int, environ: Mapping[str, str] = os.environ) -> None:
     place = rank_environment(environ)
     if place is None or place.size is None or place.size == size:
         return
-    started = "1 rank" if place.size == 1 else f"{place.size} ranks"
     raise EnvironmentUnfitError(
-        f"{place.launcher} started {started}, but MPI made a world of {size} on {socket.gethostname()} "
+        f"{place.launcher} started {place.size} ranks, but MPI made a world of {size} on {socket.gethostname()} "
         f"(rank {place.rank} by the launcher): launcher and mpi4py use different MPI libraries. "
         "Use the mpirun of this environment (launchers/mpirun.sh), or `srun --mpi=pmix`; `hpcmtl doctor` says more"
     )
