@@ -44,7 +44,7 @@ def test_paths_are_texts() -> None:
 
 def test_the_package_lists_its_names() -> None:
     """`dir` shows the public names, though they are loaded on first use."""
-    assert dir(hpcmtl) == ["Job", "RunOptions", "Task", "__version__", "load", "run"]
+    assert dir(hpcmtl) == ["Job", "RunOptions", "Task", "__version__", "client", "load", "run"]
 
 
 def test_all_public_names_can_be_imported() -> None:
