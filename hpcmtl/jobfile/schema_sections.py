@@ -8,16 +8,18 @@ from typing import TYPE_CHECKING, Any, get_args, get_origin
 
 from pydantic import BaseModel
 
-from hpcmtl.errors import close_to, usual_name
+from hpcmtl.errors import usual_name
 from hpcmtl.jobfile.kind_registry import is_kind, kind_names, load_kind
 from hpcmtl.jobfile.schema import Job
 from hpcmtl.jobfile.tasks import TaskBase
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 _MISSPELT = 0.85
 """Likeness from which a key is a misspelt key of its own section, and not one of another section."""
+_ALIKE = 0.7
+"""Likeness from which a key is rather a misspelt key of its own section than one of a section in it."""
 _FEW = 2
 """Places up to which it helps to name them all."""
 
@@ -71,18 +73,22 @@ def home_of(key: str, sections: list[Section]) -> str | None:
     valid = here.keys
     if sections[0].models != (Job,) or usual_name(key) in valid:
         return None
-    if difflib.get_close_matches(key.lower(), [each.lower() for each in valid], n=1, cutoff=_MISSPELT):
+    if _is_like(key, valid, _MISSPELT):
         return None
     for section in reversed(above):
         if key in section.keys:
             return _name_of(section)
     parts = sorted({part.key for part in here.parts() if key in part.keys})
-    if 0 < len(parts) <= _FEW and close_to(key, valid) is None:
+    if 0 < len(parts) <= _FEW and not _is_like(key, valid, _ALIKE):
         return " or ".join(f"`{part}`" for part in parts)
     if parts or here.key != "tasks":
         return None
     kinds = [kind for kind in kind_names() if key in Section("", (load_kind(kind).schema,)).keys]
     return f"tasks of kind {' or '.join(kinds)}" if kinds else None
+
+
+def _is_like(key: str, valid: Iterable[str], likeness: float) -> bool:
+    return bool(difflib.get_close_matches(key.lower(), [each.lower() for each in valid], n=1, cutoff=likeness))
 
 
 def _name_of(section: Section) -> str:

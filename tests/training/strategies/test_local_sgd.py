@@ -18,6 +18,7 @@ class LocalSgd:
     """Averages trained parameters and statistics every `steps` steps (Stich, Local SGD Converges Fast, ICLR 2019)."""
 
     replicas_equal = False
+    loss_scale = None
 
     def __init__(self, group, steps):
         self.group, self.collective, self.steps = group, MpiCollective(group), steps
