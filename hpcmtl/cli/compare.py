@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import sys
-from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -14,7 +13,7 @@ import typer
 from hpcmtl.cli.arguments import Json, require_folder
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
     from rich.table import Table
 
@@ -61,11 +60,12 @@ def compare(  # noqa: PLR0917 - options of the command line, given by name
     from hpcmtl.results.comparison import compare as compared
     from hpcmtl.results.comparison import compared_run, ordered
     from hpcmtl.results.run_state import read_run_state
+    from hpcmtl.results.rundir.find import told_apart
     from hpcmtl.results.strict_json import to_json
 
     if file is not None:
         require_folder("--csv", file)
-    found = _told_apart(_runs(names, runs))
+    found = told_apart(_runs(names, runs))
     facts = [compared_run(name, job_of(run), read_run_state(run.ledger_file)) for name, run in found.items()]
     comparison = compared(facts, over or ())
     if sort is not None:
@@ -97,13 +97,6 @@ def _runs(names: list[Path], folder: Path) -> Iterator[tuple[str, RunDirectory]]
         else:
             several = len(names) > 1
             yield from ((f"{sweep.path.name}/{each}" if several else each, run) for each, run in sweep.points.items())
-
-
-def _told_apart(runs: Iterable[tuple[str, RunDirectory]]) -> dict[str, RunDirectory]:
-    """Returns the runs by name, each once; those of one name in several folders by their paths."""
-    found = {run.path.resolve(): (name, run) for name, run in runs}
-    counts = Counter(name for name, _ in found.values())
-    return {name if counts[name] == 1 else str(run.path): run for name, run in found.values()}
 
 
 def _table(comparison: Comparison) -> Table:

@@ -30,14 +30,13 @@ def report(names: ReportedRuns = None, out: ReportFile = None, runs: RunsDirecto
     """Write the report of runs: one HTML file that opens in any browser, without a network."""
     from hpcmtl.errors import naming_no_permission
     from hpcmtl.report.page import FILE, write_report
-    from hpcmtl.results.rundir.find import LATEST, find_run
+    from hpcmtl.results.rundir.directory import RunDirectory
+    from hpcmtl.results.rundir.find import LATEST, find_run, told_apart
 
     found = [find_run(name, runs) for name in names or [Path(LATEST)]]
     file = found[0].path / FILE if out is None else out
     require_folder("--out", file)
-    by_path = {run.path.resolve(): run for run in found}
-    folders = [path.name for path in by_path]
-    shown = {path.name if folders.count(path.name) == 1 else str(path): run for path, run in by_path.items()}
+    shown = told_apart((path.name, RunDirectory(path)) for path in (run.path.resolve() for run in found))
     with naming_no_permission():
         write_report(shown, file)
     typer.echo(file)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
 
 from hpcmtl.layerplan.report.names import shortened
+from hpcmtl.layerplan.report.ticks import round_up
 
 if TYPE_CHECKING:
     from hpcmtl.layerplan.plan import LayerPlan, PlannedTask
@@ -91,24 +91,18 @@ def _task(root: ET.Element, task: PlannedTask, box: _Box) -> None:
 def _axes(root: ET.Element, plan: LayerPlan, box: _Box) -> None:
     """Draws the time axis below and the rank axis at the left, with grid lines."""
     left, top, width, height = box.x, box.y, box.width, box.height
-    step = _step(plan.makespan / 8)
+    step = round_up(plan.makespan / 8)
     for k in range(int(plan.makespan / step * (1 + 1e-9)) + 1):
         x = left + k * step * width / (plan.makespan or 1.0)
         _add(root, "line", x1=x, y1=top, x2=x, y2=top + height, stroke="#dddddd")
         _text(root, x, top + height + 18, f"{k * step:g}", **{"text-anchor": "middle"})
     _text(root, left + width / 2, top + height + 42, "seconds", **{"text-anchor": "middle"})
-    step = max(round(_step(plan.ranks / 8)), 1)
+    step = max(round(round_up(plan.ranks / 8)), 1)
     for rank in range(0, plan.ranks, step):
         y = top + rank * height / plan.ranks
         _add(root, "line", x1=left, y1=y, x2=left + width, y2=y, stroke="#dddddd")
         _text(root, left - 8, y + min(height / plan.ranks, ROW) / 2 + 4, str(rank), **{"text-anchor": "end"})
     _text(root, left - 8, top - 8, "rank", **{"text-anchor": "end"})
-
-
-def _step(wanted: float) -> float:
-    """Rounds up to 1, 2 or 5 times a power of ten."""
-    power = 10.0 ** math.floor(math.log10(wanted)) if wanted > 0 else 1.0
-    return next(power * digit for digit in (1, 2, 5, 10) if power * digit >= wanted * (1 - 1e-9))
 
 
 def _text(root: ET.Element, x: float, y: float, text: str, **style: float | str) -> None:

@@ -27,23 +27,15 @@ def _named(value: Any) -> Any:
     return {"name": value} if isinstance(value, str) else value
 
 
-BranchingChoice = Annotated[
+_Branching = (
     Annotated[CrossStitch, Tag("cross_stitch")]
     | Annotated[Mmoe, Tag("mmoe")]
     | Annotated[Cgc, Tag("cgc")]
     | Annotated[Ple, Tag("ple")]
     | Annotated[Mtan, Tag("mtan")]
-    | Annotated[DSelectK, Tag("dselect_k")],
-    Discriminator(tag_of_name),
-]
+    | Annotated[DSelectK, Tag("dselect_k")]
+)
+BranchingChoice = Annotated[_Branching, Discriminator(tag_of_name)]
 ArchitectureChoice = Annotated[
-    Annotated[HardSharing, Tag("hard_sharing")]
-    | Annotated[CrossStitch, Tag("cross_stitch")]
-    | Annotated[Mmoe, Tag("mmoe")]
-    | Annotated[Cgc, Tag("cgc")]
-    | Annotated[Ple, Tag("ple")]
-    | Annotated[Mtan, Tag("mtan")]
-    | Annotated[DSelectK, Tag("dselect_k")],
-    Discriminator(tag_of_name),
-    BeforeValidator(_named),
+    Annotated[HardSharing, Tag("hard_sharing")] | _Branching, Discriminator(tag_of_name), BeforeValidator(_named)
 ]

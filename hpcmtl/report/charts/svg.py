@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 from markupsafe import Markup, escape
 
+from hpcmtl.layerplan.report.ticks import round_up
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
@@ -57,17 +59,11 @@ def ticks(low: float, high: float, most: int) -> list[float]:
     """Returns round values from `low` to `high`, at most about `most` of them."""
     if not (math.isfinite(low) and math.isfinite(high)) or high <= low:
         return [low]
-    step = _round_up((high - low) / max(most, 1))
+    step = round_up((high - low) / max(most, 1))
     if low + step == low:  # the range is finer than numbers are
         return [low]
     first = math.ceil(low / step - 1e-9)
     return [count * step for count in range(first, math.floor(high / step + 1e-9) + 1)]
-
-
-def _round_up(wanted: float) -> float:
-    """Returns 1, 2 or 5 times a power of ten, the smallest from `wanted` on."""
-    power = 10.0 ** math.floor(math.log10(wanted))
-    return next((power * digit for digit in (1, 2, 5) if power * digit >= wanted * (1 - 1e-9)), power * 10)
 
 
 def fitting(text: str, width: float) -> str:

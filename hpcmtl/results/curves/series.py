@@ -63,6 +63,12 @@ def series_of(points: Iterable[TrainingPoint]) -> dict[str, Series]:
     return {name: Series(name, *values) for name, values in found.items()}
 
 
+def values_of(point: TrainingPoint) -> dict[str, float]:
+    """Returns what one point has, by the names of series: losses, metrics with a value, and the others."""
+    metrics = {name: value for name, value in point.metrics.items() if value is not None}
+    return {**point.losses, **metrics, **dict(_others(point))}
+
+
 def _add(found: _Found, point: TrainingPoint, values: Iterable[tuple[str, float]]) -> None:
     for name, value in values:
         steps, series, times = found.setdefault(name, ([], [], []))

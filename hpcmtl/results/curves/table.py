@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
-from hpcmtl.results.curves.series import series_of
+from hpcmtl.results.curves.series import values_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -28,7 +28,7 @@ def rows_of(curves: Mapping[str, Sequence[TrainingPoint]]) -> tuple[list[str], l
     headings, rows = list(HEADINGS), []
     for task, points in curves.items():
         for point in points:
-            measured = {name: series.values[0] for name, series in series_of([point]).items()}
+            measured = values_of(point)
             headings += [name for name in measured if name not in headings]
             time = datetime.fromtimestamp(point.at, timezone.utc).isoformat(timespec="milliseconds")
             first = (task, point.step, point.epoch, point.ends_epoch, time, point.skipped_steps)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from hpcmtl.errors import EnvironmentUnfitError, InputError, Problem, nearest, no_permission
@@ -10,6 +11,7 @@ from hpcmtl.results.rundir.directory import RunDirectory
 from hpcmtl.results.rundir.sweep import read_sweep
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
 LATEST = "latest"
@@ -52,6 +54,13 @@ def find_run(name: Path, runs: Path) -> RunDirectory:
 
 def _is_run(run: RunDirectory) -> bool:
     return any(map(_exists, (run.job_file, run.plan_file, run.ledger_file, run.submission_file)))
+
+
+def told_apart(runs: Iterable[tuple[str, RunDirectory]]) -> dict[str, RunDirectory]:
+    """Returns runs by name, each once; those of one name in several folders by their paths."""
+    found = {run.path.resolve(): (name, run) for name, run in runs}
+    counts = Counter(name for name, _ in found.values())
+    return {name if counts[name] == 1 else str(run.path): run for name, run in found.values()}
 
 
 def begun(run: RunDirectory) -> int:

@@ -7,6 +7,7 @@ import threading
 from typing import TYPE_CHECKING
 
 from hpcmtl.results.sinks.base import IgnoringSink
+from hpcmtl.results.sinks.write_thread import WriteThread
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,9 +31,7 @@ class PointBuffer(IgnoringSink):
         self._name = name
         self._new: dict[str, list[TrainingPoint]] = {}
         self._lock = threading.Lock()
-        self._changed, self._closed = threading.Event(), threading.Event()
-        self._thread = threading.Thread(target=self._write_until_closed, name=name, daemon=True)
-        self._thread.start()
+        self._thread = WriteThread(name, self._write_new, SECONDS_BETWEEN_WRITES)
 
     def write(self, task: str, points: Sequence[TrainingPoint]) -> None:
         """Writes new points of a task, in order.
@@ -46,21 +45,11 @@ class PointBuffer(IgnoringSink):
         """See `Sink`."""
         with self._lock:
             self._new.setdefault(task, []).append(point)
-        self._changed.set()
+        self._thread.note_change()
 
     def close(self) -> None:
         """Writes what is left."""
-        self._closed.set()
-        self._changed.set()
-        self._thread.join()
-
-    def _write_until_closed(self) -> None:
-        while not self._closed.is_set():
-            self._changed.wait()
-            self._changed.clear()
-            self._write_new()
-            self._closed.wait(SECONDS_BETWEEN_WRITES)
-        self._write_new()
+        self._thread.close()
 
     def _write_new(self) -> None:
         with self._lock:

@@ -6,9 +6,10 @@ import logging
 import threading
 from typing import TYPE_CHECKING
 
-from hpcmtl.results.curves.series import series_of
+from hpcmtl.results.curves.series import values_of
 from hpcmtl.results.run_state import RunState
 from hpcmtl.results.rundir.directory import write_text_atomically
+from hpcmtl.results.sinks.write_thread import WriteThread
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -54,49 +55,37 @@ class OpenMetricsFile:
         self._progress: dict[str, StepProgress] = {}
         self._heartbeats: dict[int, Heartbeat] = {}
         self._lock = threading.Lock()
-        self._changed, self._closed = threading.Event(), threading.Event()
-        self._thread = threading.Thread(target=self._write_until_closed, name="openmetrics", daemon=True)
-        self._thread.start()
+        self._thread = WriteThread("openmetrics", self._write, SECONDS_BETWEEN_WRITES)
 
     def on_event(self, event: RunEvent, at: float) -> None:
         """See `Sink`."""
         with self._lock:
             self._state.take(event, at)
-        self._changed.set()
+        self._thread.note_change()
 
     def on_progress(self, progress: StepProgress) -> None:
         """See `Sink`."""
         with self._lock:
             self._progress[progress.task] = progress
-        self._changed.set()
+        self._thread.note_change()
 
     def on_point(self, task: str, point: TrainingPoint) -> None:
         """See `Sink`."""
-        found = {name: series.values[-1] for name, series in series_of([point]).items()}
+        found = values_of(point)
         with self._lock:
             self._steps[task] = point.step
             self._values.setdefault(task, {}).update(found)
-        self._changed.set()
+        self._thread.note_change()
 
     def on_heartbeats(self, heartbeats: Iterable[Heartbeat]) -> None:
         """See `Sink`."""
         with self._lock:
             self._heartbeats.update({each.rank: each for each in heartbeats})
-        self._changed.set()
+        self._thread.note_change()
 
     def close(self) -> None:
         """Writes the file for the last time."""
-        self._closed.set()
-        self._changed.set()
-        self._thread.join()
-
-    def _write_until_closed(self) -> None:
-        while not self._closed.is_set():
-            self._changed.wait()
-            self._changed.clear()
-            self._write()
-            self._closed.wait(SECONDS_BETWEEN_WRITES)
-        self._write()
+        self._thread.close()
 
     def _write(self) -> None:
         with self._lock:

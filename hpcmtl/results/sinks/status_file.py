@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from hpcmtl.results.events import WorldShrunk
 from hpcmtl.results.hosts import blocks_of
 from hpcmtl.results.rundir.directory import write_json_atomically
+from hpcmtl.results.sinks.write_thread import WriteThread
 from hpcmtl.results.status.job_progress import JobProgress
 from hpcmtl.results.status.status import status_of
 
@@ -60,9 +61,7 @@ class StatusFile:
         self._job_progress = JobProgress.of_plan(plan, past)
         self._heartbeats: dict[int, tuple[Heartbeat, float]] = {}
         self._lock = threading.Lock()
-        self._changed, self._closed = threading.Event(), threading.Event()
-        self._thread = threading.Thread(target=self._write_until_closed, name="status", daemon=True)
-        self._thread.start()
+        self._thread = WriteThread("status", self._write, SECONDS_BETWEEN_WRITES, WRITING_SHARE)
 
     def on_event(self, event: RunEvent, at: float) -> None:
         """See `Sink`."""
@@ -70,13 +69,13 @@ class StatusFile:
             self._job_progress.state.take(event, at)
             if isinstance(event, WorldShrunk):
                 self._ranks, self._heartbeats = event.members, {}
-        self._changed.set()
+        self._thread.note_change()
 
     def on_progress(self, progress: StepProgress) -> None:
         """See `Sink`."""
         with self._lock:
             self._job_progress.state.progressed(progress)
-        self._changed.set()
+        self._thread.note_change()
 
     def on_point(self, task: str, point: TrainingPoint) -> None:
         """See `Sink`."""
@@ -86,23 +85,11 @@ class StatusFile:
         now = time.time()
         with self._lock:
             self._heartbeats.update({each.rank: (each, now) for each in heartbeats})
-        self._changed.set()
+        self._thread.note_change()
 
     def close(self) -> None:
         """Writes the file for the last time."""
-        self._closed.set()
-        self._changed.set()
-        self._thread.join()
-
-    def _write_until_closed(self) -> None:
-        while not self._closed.is_set():
-            self._changed.wait()
-            self._changed.clear()
-            began = time.monotonic()
-            self._write()
-            took = time.monotonic() - began
-            self._closed.wait(max(SECONDS_BETWEEN_WRITES, took / WRITING_SHARE))
-        self._write()
+        self._thread.close()
 
     def _write(self) -> None:
         try:

@@ -7,7 +7,7 @@ import socket
 import time
 from typing import TYPE_CHECKING
 
-from hpcmtl.results.curves.series import series_of
+from hpcmtl.results.curves.series import values_of
 from hpcmtl.results.sinks.buffered import PointBuffer
 from hpcmtl.results.sinks.event_records import scalars_record, start_record, version_record
 
@@ -59,7 +59,7 @@ class TensorBoardFiles(PointBuffer):
 
 def _scalars(point: TrainingPoint) -> dict[str, float]:
     """Returns the values of a point by tag: TensorBoard groups tags by what comes before the slash."""
-    found = {name: series.values[0] for name, series in series_of([point]).items()}
+    found = values_of(point)
     if point.ends_epoch:
         of_epoch = {f"epoch.{name}" if name in point.losses else name: value for name, value in found.items()}
         found = {name: value for name, value in of_epoch.items() if "epoch." in name or name in point.metrics}

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hpcmtl.results.curves.point import TaskPoints, TrainingPoint, from_fields, to_fields
-from hpcmtl.training.loss_totals import NO_LOSSES, LossTotals, totals_of
+from hpcmtl.training.loss_totals import NO_LOSSES, LossTotals, stored_totals, totals_of
 from hpcmtl.training.sessions.parts import SessionPart
 from hpcmtl.training.sessions.task_metrics import named_losses
 
@@ -195,7 +195,7 @@ class CurveRecorder(SessionPart):
         self._begin()
         kept = found.facts.get(_FACT)
         if kept is not None:
-            self._since, self._epoch = (_totals(kept[name]) for name in ("since", "epoch"))
+            self._since, self._epoch = (stored_totals(kept[name], len(self._names)) for name in ("since", "epoch"))
             self._made = [from_fields(point) for point in kept["points"]]
             self._send()
 
@@ -205,7 +205,3 @@ def _finite_rows(cosines: Floats | None) -> tuple[tuple[float, ...], ...]:
     if cosines is None or not np.isfinite(cosines).all():
         return ()
     return tuple(tuple(map(float, row)) for row in cosines)
-
-
-def _totals(values: Mapping[str, Any]) -> LossTotals:
-    return LossTotals(tuple(values["steps"]), tuple(values["sums"]))

@@ -11,7 +11,7 @@ from events import event
 from plans import SMALL_PLAN
 
 from hpcmtl.results.heartbeat import Heartbeat
-from hpcmtl.results.sinks import status_file
+from hpcmtl.results.sinks import write_thread
 from hpcmtl.results.sinks.status_file import SECONDS_BETWEEN_WRITES, StatusFile
 
 TIMING = {"seconds_between_heartbeats": 5.0, "suspect_after": 30.0}
@@ -44,9 +44,8 @@ def test_slow_writes_are_rare(tmp_path, monkeypatch, took, pause):
             return super().wait(timeout)
 
     clock = count(0.0, took)  # each look at it is one write later
-    monkeypatch.setattr(status_file, "time", SimpleNamespace(time=time.time, monotonic=lambda: next(clock)))
-    threads = SimpleNamespace(Event=Recorded, Lock=threading.Lock, Thread=threading.Thread)
-    monkeypatch.setattr(status_file, "threading", threads)
+    monkeypatch.setattr(write_thread, "time", SimpleNamespace(monotonic=lambda: next(clock)))
+    monkeypatch.setattr(write_thread, "threading", SimpleNamespace(Event=Recorded, Thread=threading.Thread))
     file = StatusFile(tmp_path / "status.json", SMALL_PLAN, ["h"], TIMING)
     file.on_event(event("job_started", job="small", ranks=1), 1.0)
     seen = paused.wait(60)
